@@ -47,8 +47,8 @@ OTHERS = {
     "_SubParsersAction",
     "_reader",
 }
-OTHERS |= {"_exit"}
-"""Names that are not kvraft's: those of named tuples, notebooks, argparse, csv and os."""
+OTHERS |= {"_exit", "_current_frames"}
+"""Names that are not kvraft's: those of named tuples, notebooks, argparse, csv, os and sys."""
 LONG_FUNCTIONS: set[str] = set()
 """Functions that are longer, as ``kvraft/room/file.py:name``.  This may only shrink."""
 

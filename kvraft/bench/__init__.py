@@ -9,6 +9,7 @@ of paired rounds, with their spread::
       │ replica     a put of a cluster, next to one of a store alone
       │ consensus   entries and messages, next to a plain loop over the same messages
       │ world       how much simulated time passes in a second, next to a bare loop over a heap
+      │ └─ judge    what the checkers of a world cost, each by itself
       │ python      what a call, an object and a system call cost here: they have no peer
     result        medians, ratios, a table, JSON
     rounds        the sides take turns, each in a process of its own

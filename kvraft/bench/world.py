@@ -1,13 +1,15 @@
 """The simulated world: how much of its time passes in a second of the processor's.
 
-=================== =============================================================================
-*five idle*         five members and nothing to do but heartbeats, untraced
-*three loaded*      three members and a client with 100 puts a second: untraced; with a trace; and
-                    with the swarm's three checkers after each step that reported something
-*checked events*    the same run as the last: events of its trace that were checked
-*a run*             random runs of the swarm, each with its own options and faults, all checked
-*fork*              from a run with 30 simulated seconds of 50 puts, forks at moments of its past
-=================== =============================================================================
+==================== ============================================================================
+*five idle*          five members and nothing to do but heartbeats, untraced
+*three loaded*       three members and a client with 100 puts a second: untraced; with a trace; and
+                     with the swarm's checkers after each step that reported something
+*checked events*     the same run as the last: events of its trace that were checked
+*judge: …*           what each family of checkers cost for one of these events
+*calls put in order* puts and gets of eight clients: the search for an order of them
+*a run*              random runs of the swarm, each with its own options and faults, all checked
+*fork*               from a run with 30 simulated seconds of 50 puts, forks at moments of its past
+==================== ============================================================================
 
 The same seed always does the same work.  The peer, *heapq*, is a loop that takes as many actions
 off a heap as the untraced world does, puts others on it, and does nothing else.
@@ -19,11 +21,10 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from pathlib import Path
 
-from kvraft import check, sim
+from kvraft import sim
+from kvraft.bench.judge import FAMILIES, Checkers, order_calls
 from kvraft.bench.measure import Part, Row, Samples, Spent, timed
-from kvraft.check import WorldChecker, sweep
-from kvraft.check.history import TransactionChecker
-from kvraft.check.storage import RetentionChecker
+from kvraft.check import sweep
 from kvraft.sim import World
 
 HEAP = "heapq"
@@ -60,15 +61,18 @@ def samples(peer: str, seed: int, records: int, place: Path) -> Samples:
     if peer:
         count = run_loaded(loaded_world(seed), seconds)
         yield timed(lambda: turn_heap(count)).rate(LOADED, seconds)
-        yield from [None] * 5
+        yield from [None] * (6 + len(FAMILIES))
         return
     yield _loaded(loaded_world(seed), seconds).rate(LOADED, seconds)
     yield _loaded(loaded_world(seed, trace=True), seconds).rate(TRACED, seconds)
     world = loaded_world(seed, trace=True)
     before = len(world.trace)
-    spent = _loaded(world, seconds, Checkers(world).look)
+    checkers = Checkers(world)
+    spent = _loaded(world, seconds, checkers.look)
     yield spent.rate(CHECKED, seconds)
     yield spent.rate(EVENTS, len(world.trace) - before)
+    yield from checkers.samples(len(world.trace) - before)
+    yield from order_calls(seed)
     runs = max(1, records // PUTS_A_RUN)
     yield timed(lambda: run_swarm(runs)).rate(SWARM, runs)
     if not hasattr(sim, "Run"):  # an older version, which cannot fork
@@ -118,32 +122,6 @@ def run_for(world: World, millis: int, look: Look | None = None) -> int:
             look()
     world.run_for((until - world.now) // 1_000)
     return steps
-
-
-class Checkers:
-    """The checkers of the swarm, which look after each step of ``world`` that reported anything."""
-
-    def __init__(self, world: World) -> None:
-        budget = next(iter(world.replicas.values())).options.retain_bytes
-        self._trace = world.trace
-        self._seen = 0
-        self._world_checker = WorldChecker(world)
-        self._transactions = TransactionChecker(world)
-        self._truncations = RetentionChecker(world.trace, world.members, budget)
-        self._news = check.News(world) if hasattr(check, "News") else None  # not in the older
-
-    def look(self) -> None:
-        """Check what the last step changed."""
-        if len(self._trace) > self._seen:
-            self._seen = len(self._trace)
-            if self._news is not None:
-                self._news.gather()
-                self._world_checker.check_moved(self._news)
-                self._transactions.check_moved(self._news)
-            else:
-                self._world_checker.check()
-                self._transactions.check()
-            self._truncations.check()
 
 
 def run_swarm(count: int) -> None:

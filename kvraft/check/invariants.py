@@ -7,30 +7,34 @@ meeting, or using up, the faults that a simulated disk has in store for its memb
 
 Raft's properties (Figure 3) and the storage engine's:
 
-- **Election safety**: at most one leader a term.
+- **Election safety**: at most one leader a term, which has the votes of a majority on their disks.
 - **State-machine safety**: two members never hold different committed entries at one index, and
   what was committed once stays.
 - **Leader completeness**: a leader of a later term holds every entry committed before.
 - **The five marks** never cross: ``first ≤ flushed + 1``, ``flushed ≤ applied ≤ committed ≤ last``.
 - **Nothing goes back**: term and flushed never fall, not even in a crash; first does not fall while
-  a member runs; a vote does not change within its term.
-- **The log is kept**: everything above the flushed mark is in the log on disk.
+  a member runs; a vote does not change within its term; what a log held on disk is there after a
+  restart, but for what was being replaced.
+- **The log is kept**: everything above the flushed mark is in the log on disk, which holds nothing
+  that the log in memory has dropped, and no entry of a later term than the member knows of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from kvraft.check.moved import News
 from kvraft.check.properties import Property, Violation
 from kvraft.check.raft import ObservedMember, RaftChecker
-from kvraft.raft import Log, Message, Role
+from kvraft.raft import Log, Message, Raft, Role
 from kvraft.record import Entry, HardState
 from kvraft.replica import Replica
 from kvraft.sim import Seat, World
+from kvraft.wal import Wal
 
 MARKS = "the five marks"
+LOG_KEPT = "the log is kept"
 _MESSAGES = frozenset(get_args(Message))
 
 
@@ -57,6 +61,7 @@ class MarksChecker:
         """Check one running member, whose disk must not fail meanwhile."""
         self._check_marks(name, replica)
         self._check_term_and_vote(name, replica)
+        self._check_log_on_disk(name, replica)
         self._check_committed(name, replica)
         self._check_leader(name, replica)
 
@@ -86,6 +91,17 @@ class MarksChecker:
             if first != vote:
                 what = f"{name} voted for {first} and {vote} in term {term}"
                 raise Violation(Property.ONE_VOTE, (name,), what)
+
+    def _check_log_on_disk(self, name: str, replica: Replica) -> None:
+        wal, log = replica.wal, replica.raft.log
+        if wal.last_index > wal.base.index and wal.term(wal.last_index) > wal.hard_state.term:
+            what = f"the log of {name} ends in term {wal.term(wal.last_index)}, which it has not "
+            what += f"heard of: it restarts in term {wal.hard_state.term}"
+            raise Violation(LOG_KEPT, (name,), what)
+        if replica.unsaved is None and wal.last_index > log.last_index:
+            what = f"{name} holds entries through {wal.last_index} on disk, but has dropped those "
+            what += f"after {log.last_index}, which nothing replaces"
+            raise Violation(LOG_KEPT, (name,), what)
 
     def _check_committed(self, name: str, replica: Replica) -> None:
         log, commit = replica.raft.log, replica.raft.commit_index
@@ -126,6 +142,24 @@ class MarksChecker:
                 raise Violation(Property.LEADER_COMPLETENESS, (name,), what)
 
 
+class KeptLog(NamedTuple):
+    """A log on disk, whose entries ``through`` some index are not being replaced."""
+
+    wal: Wal
+    through: int
+
+
+def log_on_disk(replica: Replica) -> KeptLog:
+    """Return what the disk of a member must hold of its log if the member goes down now."""
+    wal, unsaved = replica.wal, replica.unsaved
+    through = wal.last_index
+    if unsaved is not None and unsaved.entries:
+        through = min(through, unsaved.entries[0].index - 1)
+    if unsaved is not None and unsaved.snapshot is not None:  # which may replace all of it
+        through = min(through, unsaved.snapshot.last.index)
+    return KeptLog(wal, through)
+
+
 class WorldChecker:
     """Checks one world, with its disks and messages, for every property.
 
@@ -141,6 +175,8 @@ class WorldChecker:
         self._seen: dict[str, ObservedMember] = {}
         self._last_id = 0  # of the messages checked
         self._last: dict[str, tuple[object, ...]] = {}
+        self._led: dict[str, int] = {}  # the latest term of each that led
+        self._kept: dict[str, KeptLog] = {}
         self._news = News(world)
 
     def check(self) -> None:
@@ -160,11 +196,34 @@ class WorldChecker:
                 replica = seats[name].replica
                 if replica is not None and self._has_changed(name, replica):
                     self._marks.check_member(name, replica)
+                    self._check_kept(name, replica)
                     changed.append(name)
                 self._seen[name] = self._see(name, seats[name])
             self._check_messages(news)
             for name in changed:
                 self._raft.stepped(name)
+                self._check_elected(name)
+
+    def _check_elected(self, name: str) -> None:
+        """Check that a new leader has a majority of each half: votes are on the voters' disks."""
+        leader = self._seen[name].raft
+        if leader is None or leader.role is not Role.LEADER or self._led.get(name) == leader.term:
+            return
+        self._led[name] = leader.term
+        for voters in filter(None, (leader.configuration.voters, leader.configuration.outgoing)):
+            votes = [voter for voter in voters if voter == name or self._voted(voter, leader)]
+            if 2 * len(votes) <= len(voters):
+                what = f"{name} leads term {leader.term} with the votes of "
+                what += f"{' '.join(votes) or 'nobody'}, out of {' '.join(voters)}"
+                raise Violation(Property.ELECTION_SAFETY, (name,), what)
+
+    def _voted(self, voter: str, leader: Raft) -> bool:
+        """Return whether a member voted for ``leader``, as far as its disk still says."""
+        seen = self._seen.get(voter)
+        if seen is None:
+            return False
+        term, vote = seen.hard_state
+        return term > leader.term or (term, vote) == (leader.term, leader.member)
 
     def _look_at(self, name: str) -> ObservedMember:
         return self._seen[name]
@@ -182,6 +241,20 @@ class WorldChecker:
         )
         before, self._last[name] = self._last.get(name), now
         return now != before
+
+    def _check_kept(self, name: str, replica: Replica) -> None:
+        """Check that a member which has restarted holds what its log held on disk before."""
+        before = self._kept.get(name)
+        if before is None or before.wal is replica.wal:
+            return
+        then, now, through = before.wal, replica.wal, before.through
+        if through <= max(then.base.index, now.base.index):
+            return
+        if now.last_index < through or now.term(through) != then.term(through):
+            what = f"{name} held entry {through} of term {then.term(through)} on disk, and has "
+            what += f"restarted with a log that ends at {now.last_index}"
+            what += f" in term {now.term(now.last_index)}" if now.last_index >= through else ""
+            raise Violation(Property.NOTHING_GOES_BACK, (name,), what)
 
     def _check_messages(self, news: News) -> None:
         for id, message in news.messages:
@@ -201,6 +274,7 @@ class WorldChecker:
         raft, wal, durable = replica.raft, replica.wal, replica.wal.last_index
         if replica.unsaved is not None and replica.unsaved.entries:
             durable = min(durable, replica.unsaved.entries[0].index - 1)
+        self._kept[name] = log_on_disk(replica)
         runs = raft if seat.replica is not None else None
         # Ticks that wait in its inbox are taken before it acts on any message.
         late = seat.paused or any(message is None for message in seat.inbox)

@@ -31,7 +31,7 @@ class Property(StrEnum):
     DURABLE_FIRST = "durable before use"
     """A term, a vote or an entry is on disk before a message says so (Figure 2)."""
     NOTHING_GOES_BACK = "nothing goes back"
-    """Terms never fall and a vote stays; neither base nor commit index falls, but in a crash."""
+    """Terms never fall; a vote and what is on disk stay; the commit index falls in a crash only."""
     ONE_LEASE = "one lease"
     """While a leader holds a lease, no member leads a later term (thesis §6.4.1)."""
     ONE_CHANGE = "one change at a time"

@@ -351,7 +351,7 @@ def _add_grade(adders: _Adders) -> None:
         "papers",
         type=Path,
         nargs="+",
-        metavar="HANDED_IN",
+        metavar="PAPER",  # a longer word is too wide, as Python 3.13 folds it
         help="a learner's notebook, or a folder of them",
     )
     grade.add_argument(

@@ -70,62 +70,9 @@ def playground(options: argparse.Namespace) -> None:
 
 def play(options: argparse.Namespace) -> int:
     """Play a scenario or a run, or list all scenarios."""
-    from kvraft.check import scenario
-    from kvraft.check.bugs import consensus_bug
-    from kvraft.sim import Cluster
-    from kvraft.viz.trace import story_line
+    from kvraft.cli import playing
 
-    if options.scenario is None:
-        for name in scenario.names():
-            say(f"{name:30} {scenario.load(name).title}")
-        return 0
-    if options.scenario.endswith(".jsonl"):
-        if options.subject:
-            raise BadInput("a run has members complete: --with is for scenarios")
-        return _play_run(options.scenario, options.bug)
-    consensus = consensus_bug(options.bug) if options.bug else None
-    if options.subject:
-        if options.bug:
-            raise BadInput("a bug is planted in kvraft's own module: --bug or --with, not both")
-        from kvraft.check.trial import consensus_named
-
-        sys.path.insert(0, os.getcwd())
-        consensus = consensus_named(options.subject)
-    chosen = scenario.load(options.scenario)
-    say(f"{chosen.title}\n\n{chosen.prose}")
-    printed = 0
-
-    def print_line(cluster: Cluster, line: str) -> None:
-        nonlocal printed
-        say(f"\n{line or 'At the start'}")
-        for step in range(printed, len(cluster.trace)):
-            say(f"    {story_line(cluster.trace, step)}")
-        printed = len(cluster.trace)
-
-    played = chosen.play(consensus=consensus, on_line=print_line)
-    say(f"\n{played.cluster}")
-    if played.violation is not None:
-        say(f"\nAs expected, this breaks {played.violation}.")
-    return 0
-
-
-def _play_run(path: str, bug: str | None) -> int:
-    """Play a run file: print its actions and what is worth a stop, and whether it is the same."""
-    from kvraft.check.bugs import Bug, find_bug
-    from kvraft.sim import Run
-    from kvraft.viz.trace import interesting, story_line
-
-    planted = find_bug(bug) if bug else Bug("none")
-    run = Run.load(path, consensus=planted.consensus, replica=planted.replica)
-    say(f"{counted(len(run.members), 'member')}, seed {run.seed}")
-    acts = dict(zip(run.steps_before, run.actions, strict=True))
-    for step in sorted({*interesting(run.trace), *acts}):
-        if step in acts:
-            say(f"\n{acts[step].as_python()}")
-        say(f"    {story_line(run.trace, step)}")
-    say(f"\n{run.world!r}\nTrace: {counted(len(run.trace), 'event')}, sha256 {run.trace.digest()}")
-    say(run.difference or "It is the recorded run, to the letter.")
-    return int(bool(run.difference))
+    return playing.play(options)
 
 
 def swarm(options: argparse.Namespace) -> int:

@@ -44,7 +44,8 @@ def add_play(adders: Adders) -> None:
         help="play a scenario, such as figure_8, or a saved run, and show what happens",
         description="Play a scenario of data/scenarios, or a file of your own, in a cluster of "
         "consensus modules, with every safety property checked after each step. Or play a run that "
-        "was saved, with members complete, and say whether it is the same to the letter.",
+        "was saved, or that kvraft swarm wrote, with members complete and every checker: what "
+        "breaks, at which step, and is it the same to the letter?",
     )
     play.add_argument(
         "scenario",
@@ -57,6 +58,20 @@ def add_play(adders: Adders) -> None:
         dest="subject",
         metavar="CLASS",
         help="play a scenario with your own consensus module, such as mymodule:MyRaft",
+    )
+    play.add_argument(
+        "--picture",
+        type=picture_file,
+        metavar="FILE",
+        help="draw a run around where it breaks, or ends: a space-time diagram (.svg), or a page "
+        "that plays it (.html)",
+    )
+    play.add_argument(
+        "--seconds",
+        type=whole_number(1, "the seconds"),
+        default=60,
+        metavar="N",
+        help="how long your own class may take (%(default)s)",
     )
     play.set_defaults(run=commands.play)
 
@@ -93,7 +108,8 @@ def add_swarm(adders: Adders) -> None:
     swarm.add_argument(
         "--shrink",
         action="store_true",
-        help="find the fewest acts and members that still break what breaks; needs a single seed",
+        help="find the fewest acts, members and actions that still break what breaks, and print "
+        "them; needs a single seed",
     )
     swarm.add_argument(
         "--twice",
@@ -129,13 +145,22 @@ def _add_places(swarm: argparse.ArgumentParser) -> None:
         "--traces",
         type=output_folder,
         metavar="DIR",
-        help="write the trace of each run in which something is found to this folder",
+        help="write each run in which something is found to this folder: its trace, and what was "
+        "done, for kvraft play",
     )
     swarm.add_argument(
         "--trace",
         type=output_file,
         metavar="FILE",
         help="write the trace there, whatever is found; needs a single seed",
+    )
+    swarm.add_argument(
+        "--run",
+        dest="run_file",
+        type=output_file,
+        metavar="FILE",
+        help="write what was done until something was found there, for kvraft play; needs a single "
+        "seed",
     )
 
 
@@ -235,7 +260,7 @@ def _add_check_outputs(check: argparse.ArgumentParser) -> None:
         type=output_file,
         metavar="FILE",
         help="save the run that breaks the first property: a scenario for kvraft play, of a "
-        "replica its trace, of a tree its calls",
+        "replica a run file (.jsonl) for it, of a tree its calls",
     )
     check.add_argument(
         "--picture",

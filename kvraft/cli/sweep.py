@@ -17,20 +17,24 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from importlib import import_module
 
+from kvraft.check.bugs import Bug, find_bug
 from kvraft.check.sweep import (
     ResultsFile,
     Summary,
     SwarmResult,
     SwarmSettings,
     fault_names,
+    history_lines,
     processes,
     run_seed,
     run_seeds,
+    shrink_record,
     smaller_run,
 )
 from kvraft.cli.terminal import say
-from kvraft.display import counted
+from kvraft.display import counted, listed
 from kvraft.errors import BadInput
+from kvraft.sim import parse_run
 from kvraft.tools import progress_bar
 
 
@@ -47,7 +51,7 @@ def sweep(options: argparse.Namespace) -> int:
     if options.shrink:
         settings = _shrunk(options, settings)
     summary = Summary(settings.as_options(), all_faults=not settings.faults)
-    if options.trace is not None or options.shrink:
+    if options.trace is not None or options.run_file is not None or options.shrink:
         _run_one(options, settings, summary)
     else:
         with contextlib.ExitStack() as stack:
@@ -77,6 +81,23 @@ def _run_one(options: argparse.Namespace, settings: SwarmSettings, summary: Summ
     if options.trace is not None:
         options.trace.write_text(result.trace, encoding="utf-8", newline="\n")
     _count(result, summary)
+    if result.found is not None:
+        run_file = _few_actions(result, settings) if options.shrink else result.run_file
+        if options.run_file is not None:
+            options.run_file.write_text(run_file, encoding="ascii", newline="\n")
+
+
+def _few_actions(result: SwarmResult, settings: SwarmSettings) -> str:
+    """Print the fewest actions that break what a run broke; return their run file."""
+    bug = find_bug(settings.bug) if settings.bug else Bug("none")
+    record = parse_run(result.run_file, f"the run under seed {result.seed}")
+    small = shrink_record(record, bug)
+    kept = counted(len(small.record.actions), "action")
+    say(f"{kept} of {len(record.actions)} break it, in {listed(small.record.members)}:")
+    for line in history_lines(small.record):
+        say(line)
+    say(small.sentence)
+    return small.record.to_text()
 
 
 def _sweep(
@@ -111,11 +132,13 @@ def _sweep(
 
 
 def _save_trace(options: argparse.Namespace, result: SwarmResult) -> None:
-    """Save the trace of a run in which something was found, without running it again."""
+    """Save a run in which something was found, without running it again."""
     if result.found is not None and options.traces is not None:
         options.traces.mkdir(exist_ok=True)
         path = options.traces / f"seed-{result.seed}.jsonl"
         path.write_text(result.trace, encoding="utf-8", newline="\n")
+        path = options.traces / f"seed-{result.seed}.run.jsonl"
+        path.write_text(result.run_file, encoding="ascii", newline="\n")
 
 
 def _count(result: SwarmResult, summary: Summary) -> None:

@@ -37,7 +37,7 @@ Sources: Raft §8, thesis §6.2 (finding the leader), §6.3 (retries).
 
 from kvraft.client.client import RETRY_MILLIS, Client
 from kvraft.client.draft import DraftTransaction
-from kvraft.client.reading import ReadFailed
+from kvraft.client.reading import ReadFailed, next_page
 from kvraft.client.ticket import MAX_RETRY_MILLIS, TIMEOUT_MILLIS, PendingRead, Ticket
 from kvraft.client.writing import Conflict, WriteFailed
 
@@ -52,4 +52,5 @@ __all__ = [
     "ReadFailed",
     "Ticket",
     "WriteFailed",
+    "next_page",
 ]

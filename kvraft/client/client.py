@@ -221,11 +221,12 @@ class Client(ClientWrites):
         elif isinstance(reply, Registered):
             if self._registration is not None and reply.number == self._registration.number:
                 self._registration, self._incarnation = None, reply.incarnation
-                self.leader = reply.sender
+                self.route.led_by(reply.sender)
         elif isinstance(reply, ReadReply | ScanPage):
             if (read := self._reads.pop(reply.number, None)) is not None:
                 read.answer = reply
-                self.route.leader = self.leader if read.member else reply.sender
+                if not read.member:
+                    self.route.led_by(reply.sender)
                 if read.reported:
                     self._report(read_ended(read))
         elif isinstance(reply, Overloaded):
@@ -312,7 +313,7 @@ class Client(ClientWrites):
                 self._move(ticket, Stage.DISCARDED, answer.sender)
                 self._send(ticket)
             return
-        self.route.leader = answer.sender
+        self.route.led_by(answer.sender)
         if answer.stage is Stage.UNKNOWN:
             self._settle(ticket, Stage.UNKNOWN, answer.reason)
         elif answer.stage is Stage.ABORTED:  # decided by the log, for all copies
@@ -382,7 +383,7 @@ class Client(ClientWrites):
         ticket.overloaded_reason = reply.reason
         if reply.attempt != ticket.attempts:
             return  # sent again since: that attempt gets its own answer
-        self.leader = reply.sender
+        self.route.led_by(reply.sender)
         if not reply.timestamp or (
             ticket.live_attempts and reply.timestamp > ticket.transaction.timestamp
         ):

@@ -134,6 +134,7 @@ class ClientReads(ReadableMapping):
         self,
         key: Buffer,
         *,
+        at: Timestamp | None = None,
         member: str | None = None,
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
@@ -144,11 +145,31 @@ class ClientReads(ReadableMapping):
         as :class:`~kvraft.events.ReadEnded`.
         """
         key = check_key(key)
-        self._check_reading(None, member, stale, timeout)
-        request = Read("", "", 0, 0, key, member is not None, stale, None)
+        self._check_reading(at, member, stale, timeout)
+        request = Read("", "", 0, 0, key, member is not None, stale, at)
         read = self._begin(request, member, timeout)
         read.reported = True
         return read
+
+    def start_page(
+        self,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
+        *,
+        reverse: bool = False,
+        at: Timestamp | None = None,
+        member: str | None = None,
+        stale: bool = False,
+        page_rows: int = PAGE_ROWS,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> PendingRead:
+        """Ask for the first page of a scan and return at once; see :meth:`pages`.
+
+        :func:`next_page` says what to ask for next.
+        """
+        low, high = _bounds(start, stop, None)
+        scan = self._scan(low, high, reverse, at, member, stale, page_rows, timeout)
+        return self._begin(scan, member, timeout)
 
     def scan(
         self,
@@ -211,28 +232,39 @@ class ClientReads(ReadableMapping):
           transaction that commits between two pages may be seen in part.  No key is shown twice,
           and, unless ``stale``, no key that had a value throughout is missed.
         """
-        start, stop = _bounds(start, stop, prefix)
+        low, high = _bounds(start, stop, prefix)
+        first = self._scan(low, high, reverse, at, member, stale, page_rows, timeout)
+        return self._pages(first, member, timeout)
+
+    def _scan(
+        self,
+        start: bytes,
+        stop: bytes | None,
+        reverse: bool,
+        at: Timestamp | None,
+        member: str | None,
+        stale: bool,
+        page_rows: int,
+        timeout: int,
+    ) -> Scan:
+        """Return the request for the first page, checked."""
         self._check_reading(at, member, stale, timeout)
         flag(reverse, "reverse")
         whole_number(page_rows, "the number of keys in a page", minimum=1)
         follower = member is not None
-        first = Scan("", "", 0, 0, start, stop, page_rows, reverse, follower, stale, at)
-        return self._pages(first, member, timeout)
+        return Scan("", "", 0, 0, start, stop, page_rows, reverse, follower, stale, at)
 
     def _pages(
-        self, scan: Scan, member: str | None, timeout: int
+        self, first: Scan, member: str | None, timeout: int
     ) -> Generator[ScanPage, None, None]:
-        while True:
+        scan: Scan | None = first
+        while scan is not None:
             stop = "the end" if scan.stop is None else f"{scan.stop!r:.60}"
             what = f"scan from {scan.start!r:.60} to {stop}"
             page = self._ask(scan, member, what, timeout)
             assert isinstance(page, ScanPage)
             yield page
-            if page.next is None:
-                return
-            at = page.timestamp if page.history_kept else scan.at
-            ends = (scan.start, page.next) if scan.reverse else (page.next, scan.stop)
-            scan = scan._replace(start=ends[0], stop=ends[1], at=at)
+            scan = next_page(scan, page)
 
     def _check_reading(
         self, at: Timestamp | None, member: str | None, stale: bool, timeout: int
@@ -245,6 +277,15 @@ class ClientReads(ReadableMapping):
         if at is not None:
             whole_number(at, "a time to read at", minimum=0)
         whole_number(timeout, "a timeout", minimum=0)
+
+
+def next_page(scan: Scan, page: ScanPage) -> Scan | None:
+    """Return what to ask for after ``page``, the answer to ``scan``; ``None`` after the last."""
+    if page.next is None:
+        return None
+    at = page.timestamp if page.history_kept else scan.at
+    start, stop = (scan.start, page.next) if scan.reverse else (page.next, scan.stop)
+    return scan._replace(start=start, stop=stop, at=at)
 
 
 def read_ended(read: PendingRead) -> ReadEnded:

@@ -1,5 +1,9 @@
 """Which member a client asks: the leader as far as it knows one, otherwise each in turn.
 
+Invariant: however members name each other, each is asked in turn until one answers as the leader.
+One that was only named is asked out of turn: if it is of no help, those who come after the one that
+named it are next.  Otherwise two removed members could send a client to and fro until it gives up.
+
 Source: thesis §6.2 (finding the leader).
 """
 
@@ -26,10 +30,24 @@ class Route:
         if member == self.leader:
             self._last_heard = now
 
+    def led_by(self, member: str) -> None:
+        """Record that a member has answered as the leader; after it, the next one in turn is."""
+        self.leader = member
+        if member in self.members:
+            self._turn = self.members.index(member)
+
     def turn_from(self, member: str) -> None:
-        """Forget the leader, and ask the one after ``member`` next."""
-        self.leader = None
-        self._turn = self.members.index(member) + 1
+        """Turn to the next member, since ``member`` was of no help to a request.
+
+        Another request may have done so already: then nothing changes.
+        """
+        if member == self.leader:
+            self.leader = None
+        elif member != self.members[self._turn % len(self.members)]:
+            return
+        self._turn += 1
+        if member == self.members[self._turn % len(self.members)]:
+            self._turn += 1
 
     def suspect(self, asked: str, now: int, patience: int) -> None:
         """Turn to the next member, since the one that was ``asked`` has not answered in time.

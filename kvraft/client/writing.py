@@ -16,13 +16,14 @@ Source: thesis §6.3; Kung and Robinson, *On Optimistic Methods for Concurrency 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 from kvraft.client.draft import DraftTransaction
 from kvraft.client.reading import ClientReads
 from kvraft.client.ticket import TIMEOUT_MILLIS, Ticket
 from kvraft.errors import KvraftError
 from kvraft.record import Buffer, Timestamp
-from kvraft.transaction import Stage, Writes
+from kvraft.transaction import ReadReply, Stage, Writes
 
 
 class WriteFailed(KvraftError):
@@ -66,9 +67,12 @@ class ClientWrites(ClientReads):
             raise WriteFailed(ticket)
         return ticket
 
-    def transaction(self) -> DraftTransaction:
-        """Return a transaction with reads, for use in a ``with`` statement."""
-        return DraftTransaction(self.read, self.submit_if, self.wait_for)
+    def transaction(self, read: Callable[[bytes], ReadReply] | None = None) -> DraftTransaction:
+        """Return a transaction with reads, for use in a ``with`` statement.
+
+        It reads a key by asking the cluster, or by calling ``read``, which has the answers already.
+        """
+        return DraftTransaction(read or self.read, self.submit_if, self.wait_for)
 
     def put(self, key: Buffer, value: Buffer) -> Ticket:
         """Set ``key`` to ``value`` and wait for it; see :meth:`write`."""

@@ -135,6 +135,13 @@ class DiskWiped(Event):
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class DiskChanged(Event):
+    """The disk of a member was tampered with; ``what`` says how, as a sentence about it goes on."""
+
+    what: str
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class LinkChanged(Event):
     """The link from ``sender`` to ``to`` is now like this; other fields as in a link that works.
 
@@ -148,6 +155,13 @@ class LinkChanged(Event):
     clogged: bool
     slower: int
     loss: int
+
+
+@dataclass(slots=True, unsafe_hash=True)
+class NetworkLossy(Event):
+    """The network loses ``percent`` percent of all messages from now on."""
+
+    percent: int
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -186,7 +200,10 @@ class ClientRedirected(Event):
 
 @dataclass(slots=True, unsafe_hash=True)
 class OperationRequested(Event):
-    """A client was asked for ``operation``, "read" or "write"; ``what`` says of which keys."""
+    """A client was asked for ``operation``; ``what`` says of which keys or which transaction.
+
+    It is "read" or "read at" an earlier time, "scan", "write", "retry" or "leave".
+    """
 
     operation: str
     what: str

@@ -12,7 +12,7 @@ by write::
      ├─ messages               carrier.py               and links      mail.py           │
      ├─ delays, partitions     network.py                                                │
      ├─ time                   timeline.py                                               │
-     └─ disks ──────────────── disk.py, file.py ──────────────────────────────────────────┘
+     └─ disks ──────────────── disk.py, file.py, distrust.py ─────────────────────────────┘
 
 A :class:`Run` (runs/) is a world together with all that was done to it: it can be replayed, forked
 at any moment, and saved.
@@ -96,14 +96,19 @@ from kvraft.sim.runs import (
     MOST_ACTIONS,
     VERBS,
     Action,
+    Argument,
+    NotNow,
     Parameter,
     ParameterKind,
     Run,
+    RunRecord,
     Target,
     Verb,
     options_from_json,
+    parse_run,
+    read_run,
 )
-from kvraft.sim.seat import DrainStep, Seat
+from kvraft.sim.seat import SYNC, DrainStep, Seat
 from kvraft.sim.single_member import Gauge, SingleMember
 from kvraft.sim.timeline import MILLISECOND, TICK
 from kvraft.sim.world import World
@@ -115,10 +120,12 @@ __all__ = [
     "MOST_ACTIONS",
     "PAPER_LATENCY",
     "SMALL_TREE",
+    "SYNC",
     "TICK",
     "VERBS",
     "Action",
     "Amplification",
+    "Argument",
     "CatchUp",
     "Cluster",
     "ContentionResult",
@@ -127,11 +134,13 @@ __all__ = [
     "Member",
     "MessageFilter",
     "NoCompaction",
+    "NotNow",
     "OutageTrial",
     "Parameter",
     "ParameterKind",
     "PowerCut",
     "Run",
+    "RunRecord",
     "Seat",
     "SimDisk",
     "SingleMember",
@@ -157,7 +166,9 @@ __all__ = [
     "open_bank",
     "options_from_json",
     "paper_options",
+    "parse_run",
     "random_writes",
+    "read_run",
     "retry_pauses",
     "run_election_trials",
     "run_load",

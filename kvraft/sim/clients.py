@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from kvraft.client import Client
+from kvraft.client import Client, PendingRead, Ticket
 from kvraft.sim.seat import Surroundings
 from kvraft.sim.timeline import TICK
 from kvraft.transaction import Request
@@ -23,6 +23,10 @@ class ClientHosts:
     def __init__(self, world: Surroundings) -> None:
         self.clients: dict[str, Client] = {}
         self.world = world
+        self.tickets: dict[str, list[Ticket]] = {}
+        """What was submitted through the verbs of a run (runs/client_verbs.py), by client."""
+        self.answers: dict[tuple[str, bytes], PendingRead] = {}
+        """The last read of each key that was begun through a verb, by client and key."""
         self._numbers = 0
         self._ticking: set[str] = set()
 
@@ -34,6 +38,9 @@ class ClientHosts:
     def forget(self, name: str) -> None:
         """Remove a client."""
         del self.clients[name]
+        self.tickets.pop(name, None)
+        for known in [known for known in self.answers if known[0] == name]:
+            del self.answers[known]
         self._ticking.discard(name)
 
     def keep_ticking(self, name: str) -> None:

@@ -25,10 +25,8 @@ How it fails on request:
   durable are in doubt until the next crash: they can be read, later syncs succeed without them, and
   the crash may replace them by zeros or garbage, whatever was synced after them.  That is what
   Linux does (Rebello et al., *Can Applications Recover from fsync Failures?*, ATC 2020).
-- It lies (:meth:`SimDisk.lie_at`): an append succeeds, but its bytes are missing, zeros, too few or
-  wrong.
 - It is full (:attr:`SimDisk.capacity`): an append writes what fits, and raises.
-- Bits flip (:meth:`SimDisk.corrupt`).
+- It does something else than it says, or bytes change by themselves (``distrust.py``).
 
 Sources: Pillai et al., *All File Systems Are Not Created Equal* (ALICE), OSDI 2014; LevelDB
 fault_injection_test.
@@ -46,15 +44,12 @@ from random import Random
 
 from kvraft import inputs
 from kvraft.disk import Disk, copy_file
-from kvraft.display import counted
 from kvraft.errors import BadInput
+from kvraft.sim.distrust import UntrustedFiles
 from kvraft.sim.file import SimFile
 
 WRITES = ("create", "append", "truncate", "sync", "rename", "remove", "link", "sync_dir")
 """The kinds of calls that change something; ``read`` is the only other one that can fail."""
-
-SILENT_WRITE_FAULTS = ("missing", "zeros", "short", "flipped")
-"""What a lying disk does with the bytes of an append."""
 
 
 class PowerCut(Exception):
@@ -79,7 +74,7 @@ class _Fault:
     stays: bool
 
 
-class SimDisk:
+class SimDisk(UntrustedFiles):
     """A :class:`kvraft.disk.Disk` in memory that can lose power, during any call or between two.
 
     ``operations`` counts the calls that change something, or failed to: create, append, truncate,
@@ -88,16 +83,15 @@ class SimDisk:
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.operations = 0
         self._capacity: int | None = None
         self._created = 0
-        self._files: dict[str, SimFile] = {}
         self._durable: dict[str, SimFile] = {}  # the directory at the last sync_dir
         self._changes: list[_Change] = []  # of the directory since then
         self._until_cut: int | None = None  # operations until the power is cut; below 1: it is cut
         self._random: Random | None = None
         self._fault: _Fault | None = None
-        self._until_lie, self._lie = 0, ""  # appends until it lies, 0 if never; and how
 
     # ── kvraft.disk.Disk ────────────────────────────────────────────────────────────────────────
 
@@ -107,11 +101,11 @@ class SimDisk:
 
     def size(self, name: str) -> int:
         """Return the size of a file in bytes."""
-        return len(self._file(name).data)
+        return len(self.file(name).data)
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end of the file."""
-        file = self._file(name)
+        file = self.file(name)
         if (fault := self._fault_of("read")) is not None:
             raise _error(fault.error, name)
         end = None if length is None else offset + length
@@ -127,7 +121,7 @@ class SimDisk:
 
     def append(self, name: str, data: bytes) -> None:
         """Write ``data`` at the end of a file."""
-        file = self._file(name)
+        file = self.file(name)
         try:
             fault = self._begin("append")
         except PowerCut:
@@ -141,11 +135,11 @@ class SimDisk:
         if self.capacity is not None and (space := self.capacity - self._used()) < len(data):
             file.data += data[: max(space, 0)]
             raise _error(errno.ENOSPC, name)
-        file.data += self._kept(data)
+        self.write(file, data)
 
     def truncate(self, name: str, size: int) -> None:
         """Keep the first ``size`` bytes of a file."""
-        file = self._file(name)
+        file = self.file(name)
         fault = self._begin("truncate")
         if _takes_effect(fault):
             file.truncate(size)
@@ -154,24 +148,27 @@ class SimDisk:
 
     def sync(self, name: str) -> None:
         """Make the bytes of a file durable."""
-        file = self._file(name)
+        file = self.file(name)
         if (fault := self._begin("sync")) is not None:
             file.fail_to_sync()
             raise _error(fault.error, name)
-        file.sync()
+        if self.is_honest():
+            file.sync()
+        else:
+            file.lied = True
 
     def rename(self, old: str, new: str) -> None:
         """Rename a file, replacing the file of that name."""
-        self._change("rename", (old, None), (new, self._file(old)))
+        self._change("rename", (old, None), (new, self.file(old)))
 
     def remove(self, name: str) -> None:
         """Remove a file."""
-        self._file(name)
+        self.file(name)
         self._change("remove", (name, None))
 
     def link(self, name: str, target: Disk) -> None:
         """Link a file into ``target``, where it is the same file if ``target`` is simulated."""
-        file = self._file(name)
+        file = self.file(name)
         if isinstance(target, SimDisk):
             target._check_free(name)
             target._change("link", (name, file))
@@ -182,12 +179,14 @@ class SimDisk:
         """Make creations, renames and removals durable."""
         if (fault := self._begin("sync_dir")) is not None:
             raise _error(fault.error, "the directory")
-        self._durable = dict(self._files)
-        self._changes.clear()
+        if self.is_honest():
+            self.make_names_durable()
+        else:
+            self._lied = True
 
     def identity(self, name: str) -> str:
         """Return the number of the file; a copy has another."""
-        return str(self._file(name).number)
+        return str(self.file(name).number)
 
     def drop_cached(self, name: str) -> None:
         """Do nothing, since there is no cache."""
@@ -235,6 +234,7 @@ class SimDisk:
         :meth:`fail_at`.  With ``reorder``, any of the directory's unsynced changes survive, not
         only the first of them.
         """
+        self.note_crash()
         there = [(file, len(file.data)) for file in self._files.values()]
         self._files = self._durable
         if reorder:
@@ -245,8 +245,7 @@ class SimDisk:
             _apply(self._files, change)
         for _, file in sorted(self._files.items()):
             file.crash(random)
-        self._durable = dict(self._files)
-        self._changes = []
+        self.make_names_durable()
         self._until_cut = self._random = None
         left = {id(file): len(file.data) for file in self._files.values()}
         return sum(max(0, size - left.get(id(file), 0)) for file, size in there)
@@ -287,63 +286,63 @@ class SimDisk:
             raise BadInput(f"there are no calls {unknown} that could fail")
         self._fault = _Fault(n, error, tuple(kinds), random, stays)
 
-    def lie_at(self, n: int, lie: str) -> None:
-        """Make the ``n``-th append from now on write something else, and succeed.
-
-        ``lie`` is one of :data:`SILENT_WRITE_FAULTS`: nothing is written, zeros are, half of it is,
-        or one bit in the middle is flipped.  Later syncs make that durable.
-        """
-        if n < 1 or lie not in SILENT_WRITE_FAULTS:
-            raise ValueError(
-                f"an append lies at call 1 or later, and in one of the ways {SILENT_WRITE_FAULTS}"
-            )
-        self._until_lie, self._lie = n, lie
-
     def repair(self) -> None:
-        """End the faults of :meth:`break_at` and :meth:`lie_at`."""
-        self._fault, self._until_lie = None, 0
+        """End the faults of calls: those that fail, and those that lie (:meth:`confess`)."""
+        self._fault = None
+        self.confess()
+
+    @property
+    def works(self) -> bool:
+        """Whether no call will fail or lie, the power stays on, and there is room without limit."""
+        planned = self._fault is not None or self._until_cut is not None or self.will_lie
+        return not planned and self._capacity is None
 
     @property
     def may_fail(self) -> bool:
-        """Whether a fault of :meth:`break_at` is still to come."""
-        return self._fault is not None
+        """Whether a call may fail by a fault of :meth:`break_at`, or read what is spoilt."""
+        return self._fault is not None or self.spoilt
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
         """Suspend :meth:`break_at` in a ``with`` block, in which no call fails or counts.
 
-        It is for an outside observer such as a checker: faults are for the member's own calls.
+        It is for an outside observer such as a checker: faults are for the member's own calls, and
+        bytes that were spoilt for its eyes.
         """
         fault, self._fault = self._fault, None
+        spoilt = [file for file in self._files.values() if file.right] if self.spoilt else []
+        held = [(file, file.data) for file in spoilt]
+        for file in spoilt:
+            file.data = bytearray(file.as_written())
         try:
             yield
         finally:
             self._fault = fault
+            for file, data in held:
+                file.data = data
 
     def restore(self) -> None:
         """Restore the power with nothing lost, as if only the process had died."""
         self._until_cut = self._random = None
 
-    def corrupt(self, name: str, offset: int, mask: int = 0xFF) -> None:
-        """Flip the bits of ``mask`` in one byte of a file."""
-        data = self._file(name).data
-        if not 0 <= inputs.whole_number(offset, "the offset of a byte") < len(data):
-            raise BadInput(f"{name} has {counted(len(data), 'byte')}, and none at {offset}")
-        if not 1 <= inputs.whole_number(mask, "a mask of bits") <= 0xFF:
-            raise BadInput(f"a mask of {mask} flips no bit of a byte: 1 to 255 would")
-        data[offset] ^= mask
-
     def copy(self) -> SimDisk:
         """Return a second disk in the same state, including what is durable and what is not."""
         return copy.deepcopy(self)
 
-    # ── private ─────────────────────────────────────────────────────────────────────────────────
-
-    def _file(self, name: str) -> SimFile:
+    def file(self, name: str) -> SimFile:
+        """Return a file; raise ``FileNotFoundError`` if it does not exist."""
         try:
             return self._files[name]
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name) from None
+
+    def make_names_durable(self) -> None:
+        """Make the directory durable."""
+        self._durable = dict(self._files)
+        self._changes = []
+        self._lied = False
+
+    # ── private ─────────────────────────────────────────────────────────────────────────────────
 
     def _check_free(self, name: str) -> None:
         if name in self._files:
@@ -351,18 +350,6 @@ class SimDisk:
 
     def _used(self) -> int:
         return sum(len(file.data) for file in self._files.values())
-
-    def _kept(self, data: bytes) -> bytes:
-        """Return the bytes that an append writes, other ones if the disk lies about it."""
-        self._until_lie -= 1
-        if self._until_lie != 0 or not data:
-            return data
-        if self._lie in ("missing", "short"):
-            return data[: len(data) // 2 if self._lie == "short" else 0]
-        if self._lie == "zeros":
-            return bytes(len(data))
-        at = len(data) // 2
-        return data[:at] + bytes((data[at] ^ 0x10,)) + data[at + 1 :]
 
     def _begin(self, kind: str) -> _Fault | None:
         """Start a call that changes something; return its fault."""

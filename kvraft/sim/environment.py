@@ -3,9 +3,11 @@
 What is done here is done *to* the members; they learn of it only by what follows::
 
     members     crash  timeout  pause  resume  set_clock
-    links       partition  cut_link  slow_link  lose_on_link  clog_link  repair_link  heal
+    links       partition  cut_link  slow_link  lose_on_link  clog_link  repair_link  heal  lose
     messages    drop  duplicate  delay  deliver
-    disks       fill_disk  extend_disk  slow_disk  corrupt_disk  wipe_disk
+    disks       fill_disk  extend_disk  slow_disk  corrupt_disk  wipe_disk  lie_about_syncs
+                misdirect  remember_disk  go_stale
+                break_disk  cut_power  switch_off  copy_disk  bring_copy  repair_disk
 
 All but the clocks are reported to the trace, so that a look back shows what was the case then.
 
@@ -17,11 +19,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
+from random import Random
 from typing import Any
 
 from kvraft import inputs
+from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import (
+    DiskChanged,
     DiskCorrupted,
     DiskExtended,
     DiskLimited,
@@ -29,6 +34,7 @@ from kvraft.events import (
     Event,
     LinkChanged,
     NetworkHealed,
+    NetworkLossy,
     NetworkPartitioned,
     Trace,
 )
@@ -61,6 +67,9 @@ class Environment(ABC):
         self.seats: dict[str, Seat] = {}
         """The seats of all members that were ever started, by name."""
         self._ahead: dict[str, int] = {}  # of clocks: milliseconds, by member or client
+        self._copies: dict[str, SimDisk] = {}  # of disks, by member
+        self.watch: Callable[[], object] | None = None
+        """Looks at the world after each step, if given; copies of a run's world have none."""
 
     @property
     def now(self) -> int:
@@ -225,6 +234,12 @@ class Environment(ABC):
         self.report("", NetworkHealed())
         self._carrier.release()
 
+    def lose(self, percent: int) -> None:
+        """Lose that share of all messages that are sent from now on, at random."""
+        inputs.whole_number(percent, "how many percent are lost", minimum=0)
+        self.network.loss = percent / 100
+        self.report("", NetworkLossy(percent))
+
     # ── messages ────────────────────────────────────────────────────────────────────────────────
 
     def send(self, message: AnyMessage, after: int = 0) -> None:
@@ -292,6 +307,75 @@ class Environment(ABC):
         """
         seat = self.seat_of(name)
         seat.sync_micros = inputs.whole_number(micros, "how long a sync takes", minimum=0)
+        self.report(name, DiskChanged(f"takes {micros:,} µs for a sync"))
+
+    def break_disk(self, name: str, call: int, *, reads: bool = False, seed: int = 0) -> None:
+        """Make a call to the simulated disk of a member fail, of which the process dies.
+
+        It is the ``call``-th from now on of those that write, or of those that read; ``seed`` says
+        what is left of one that writes (:meth:`SimDisk.break_at`).
+        """
+        disk = self.sim_disk(name)
+        if reads:
+            disk.break_at(call, kinds=("read",))
+        else:
+            disk.break_at(call, random=Random(seed))
+        what = "read" if reads else "write"
+        self.report(name, DiskChanged(f"fails in {what} {call} from now on"))
+
+    def cut_power(self, name: str, call: int, seed: int = 0) -> None:
+        """Cut the power of a member in the middle of the ``call``-th write to its disk from now on.
+
+        ``seed`` says how much of an append is on the disk then.  A start is one of many calls, so
+        the power of a member that is down may be cut while it starts.
+        """
+        self.sim_disk(name).fail_at(call, Random(seed))
+        self.report(name, DiskChanged(f"loses its power in write {call} from now on"))
+
+    def switch_off(self, name: str, seed: int = 0, *, reorder: bool = False) -> None:
+        """Switch off the machine of a member that is down; ``seed`` says what its disk loses.
+
+        When only a process died, what it had written and not synced is still there.
+        """
+        disk = self.sim_disk(name)
+        if why := self.why_in_use(name):
+            raise BadInput(why)
+        lost = disk.crash(Random(seed), reorder=reorder)
+        self.report(name, DiskChanged(f"was off, and lost {counted(lost, 'byte')}"))
+
+    def copy_disk(self, name: str) -> None:
+        """Copy the simulated disk of a member as it can be read now; a later copy replaces it."""
+        self._copies[name] = self.sim_disk(name).backup()
+        self.report(name, DiskChanged("is copied"))
+
+    def bring_copy(self, name: str) -> None:
+        """Give a member that is down the copy of its disk instead of the disk that it had."""
+        if why := self.why_in_use(name) or self.why_no_copy(name):
+            raise BadInput(why)
+        self.seats[name].disk = self._copies.pop(name)
+        self.report(name, DiskChanged("is an old copy from now on"))
+
+    def why_no_copy(self, name: str) -> str:
+        """Return why there is no copy of a member's disk to bring, ``""`` if there is."""
+        return "" if name in self._copies else f"there is no copy of the disk of {name}"
+
+    def repair_disk(self, name: str) -> None:
+        """Give a member a disk that works: it has room and its usual speed, and will not fail.
+
+        What was lost or damaged stays so.
+        """
+        disk, seat = self.sim_disk(name), self.seats[name]
+        disk.repair()
+        disk.restore()
+        disk.capacity, seat.sync_micros, seat.cut_after = None, SYNC, None
+        self.report(name, DiskExtended())
+        self.report(name, DiskChanged("works as it should"))
+
+    def why_no_repair(self, name: str) -> str:
+        """Return why the disk of a member needs no repair, ``""`` if it does."""
+        seat = self.seat_of(name)
+        works = seat.cut_after is None and seat.sync_micros == SYNC and self.sim_disk(name).works
+        return f"the disk of {name} works as it should" if works else ""
 
     def corrupt_disk(self, name: str, file: str, offset: int, mask: int = 0xFF) -> None:
         """Flip the bits of ``mask`` in one byte of a file on the simulated disk of a member."""
@@ -300,6 +384,28 @@ class Environment(ABC):
             raise BadInput(f"there is no file {file} on the disk of {name}")
         disk.corrupt(file, offset, mask)
         self.report(name, DiskCorrupted(file, offset, mask))
+
+    def lie_about_syncs(self, name: str, percent: int = 100, seed: int = 0) -> None:
+        """Make syncs of the disk of a member succeed and do nothing, until it is repaired.
+
+        ``seed`` says which, so many ``percent`` of all.
+        """
+        self.sim_disk(name).lie_about_syncs(Random(seed), percent / 100)
+        self.report(name, DiskChanged(f"lies about {percent} % of its syncs"))
+
+    def misdirect(self, name: str, call: int, seed: int = 0) -> None:
+        """Make the ``call``-th append to the disk of a member land elsewhere, as ``seed`` says."""
+        self.sim_disk(name).misdirect_at(call, Random(seed))
+        self.report(name, DiskChanged(f"misdirects append {call} from now on"))
+
+    def remember_disk(self, name: str) -> None:
+        """Have the disk of a member remember what it holds now: see :meth:`go_stale`."""
+        self.sim_disk(name).remember()
+
+    def go_stale(self, name: str, sector: int = 512, seed: int = 0) -> None:
+        """Have a sector of a member's disk hold what was remembered; ``seed`` says which."""
+        file = self.sim_disk(name).go_stale(Random(seed), sector)
+        self.report(name, DiskChanged(f"has a stale sector in {file}" if file else "is not stale"))
 
     def wipe_disk(self, name: str) -> None:
         """Lose all files of a member that is down and has a simulated disk."""

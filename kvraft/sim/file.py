@@ -6,8 +6,11 @@
     │ survives every crash           │ a prefix of it may     │
     └────────────────────────────────┴────────────────────────┘
 
-Invariant: what was synced is there after a crash, unless a later truncation removed it, or a failed
-sync left it in doubt.
+A disk that is not to be trusted breaks that: a sync is a lie (``lied``), or bytes in the middle are
+not what was written there (``right`` has what would be).
+
+Invariant: what was synced is there after a crash, unless a later truncation removed it, a failed
+sync left it in doubt, or the sync was a lie.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from random import Random
 class SimFile:
     """The bytes of one file: ``data[:stable] + truncated`` is what the last sync made durable."""
 
-    __slots__ = ("data", "doubt", "number", "stable", "truncated")
+    __slots__ = ("data", "doubt", "lied", "number", "right", "stable", "truncated")
 
     def __init__(self, number: int = 0) -> None:
         self.number = number
@@ -26,6 +29,8 @@ class SimFile:
         self.stable = 0
         self.truncated = b""  # durable bytes that an unsynced truncation removed
         self.doubt: list[tuple[int, int]] = []  # ranges that a failed sync left: start, end
+        self.lied = False  # whether a sync was a lie, and no honest one followed
+        self.right: list[tuple[int, bytes]] = []  # what bytes were before they were spoilt: offset
 
     def truncate(self, size: int) -> None:
         """Keep the first ``size`` bytes; durable ones may return at a crash."""
@@ -34,11 +39,26 @@ class SimFile:
             self.stable = size
         del self.data[size:]
         self.doubt = [(start, min(end, size)) for start, end in self.doubt if start < size]
+        self.right = [(start, old[: size - start]) for start, old in self.right if start < size]
 
     def sync(self) -> None:
         """Make all bytes durable."""
         self.stable = len(self.data)
         self.truncated = b""
+        self.lied = False
+
+    def spoil(self, start: int, data: bytes, right: bytes | None = None) -> None:
+        """Have the bytes from ``start`` on, which are there, be ``data`` instead of ``right``."""
+        end = min(start + len(data), len(self.data))
+        self.right.append((start, bytes(self.data[start:end]) if right is None else right))
+        self.data[start:end] = data[: end - start]
+
+    def as_written(self) -> bytes:
+        """Return the bytes as they would be if none were spoilt."""
+        data = bytearray(self.data)
+        for start, old in reversed(self.right):
+            data[start : start + len(old)] = old
+        return bytes(data)
 
     def fail_to_sync(self) -> None:
         """Leave the unsynced bytes in doubt."""
@@ -61,6 +81,8 @@ class SimFile:
             if start < end and random.random() < 0.5:
                 self._garble(random, start, end)
         self.doubt = []
+        kept = len(self.data)
+        self.right = [(start, old[: kept - start]) for start, old in self.right if start < kept]
         self.sync()
 
     def _garble(self, random: Random, low: int, high: int) -> None:

@@ -184,6 +184,11 @@ class Network:
         """Return whether a message has to wait at the end of its link, which is clogged."""
         return bool(self._links) and self.link(message.sender, message.to).clogged
 
+    @property
+    def whole(self) -> bool:
+        """Whether there is no partition, and every link works."""
+        return not self._group_of and not self._links
+
     def set_link(self, sender: str, to: str, state: LinkState) -> None:
         """Change the state of a link."""
         self._links[sender, to] = state

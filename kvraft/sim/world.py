@@ -71,7 +71,8 @@ class World(Environment):
         self._cluster = inputs.text(cluster, "the name of a cluster")
         options = ReplicaOptions() if options is None else options
         self._options = inputs.instance(options, ReplicaOptions, "the options of a world")
-        self._hosts = ClientHosts(self)
+        self.hosts = ClientHosts(self)
+        """The clients, and what they did through verbs."""
         self._consensus = inputs.subclass(consensus, Raft, "consensus")
         self._replica = inputs.subclass(replica, Replica, "replica")
         self.new_client: Callable[..., Client] = inputs.subclass(client, Client, "client")
@@ -87,7 +88,7 @@ class World(Environment):
     @property
     def clients(self) -> dict[str, Client]:
         """The clients that were not dismissed, by name."""
-        return self._hosts.clients
+        return self.hosts.clients
 
     @property
     def members(self) -> tuple[str, ...]:
@@ -142,7 +143,9 @@ class World(Environment):
         self._pass_time()
 
     def stepped(self) -> None:
-        """Do nothing; called after each step, for a subclass that watches."""
+        """Have :attr:`watch` look, if there is one; called after each step."""
+        if self.watch is not None:
+            self.watch()
 
     def _pass_time(self) -> None:
         """Make all members aware of the time that has passed, before anybody looks at them."""
@@ -210,7 +213,7 @@ class World(Environment):
             self.clients[name] = self.new_client(
                 name,
                 self.members,
-                runtime=SimRuntime(self._hosts, name),
+                runtime=SimRuntime(self.hosts, name),
                 random=self.stream(f"client/{name}"),
                 report=self._reporter(name),
             )
@@ -221,7 +224,7 @@ class World(Environment):
         inputs.text(name, "the name of a client")
         if name not in self.clients or self.clients[name].busy:
             raise BadInput(f"there is no client called {name} that waits for nothing")
-        self._hosts.forget(name)
+        self.hosts.forget(name)
         self.forget(name)
 
     def millis(self, name: str = "") -> int:
@@ -322,21 +325,30 @@ class World(Environment):
 
     def _changed(self, old: str, new: str, *, learns: bool) -> bool:
         """Return whether that step of a replacement is committed; if not, request it."""
+        wanted = self.change_to_replace(old, new, learns=learns)
+        if wanted:
+            with suppress(Busy, NotLeader):
+                self.change(*wanted)
+        return wanted == ()
+
+    def change_to_replace(
+        self, old: str, new: str, *, learns: bool
+    ) -> tuple[tuple[str, ...], tuple[str, ...]] | tuple[()] | None:
+        """Return the voters and learners to ask for in that step of a replacement.
+
+        They are empty once it is committed, and ``None`` while nobody can be asked.
+        """
         leader = self.leader()
         if leader is None:
-            return False
+            return None
         raft = self.replicas[leader].raft
         now = raft.configuration
         if old not in now.members and (new in now.voters or (learns and new in now.learners)):
-            return not now.joint and raft.configuration_index <= raft.commit_index
+            done = not now.joint and raft.configuration_index <= raft.commit_index
+            return () if done else None
         others = tuple(name for name in now.learners if name not in (old, new))
         voters = tuple(name for name in now.voters if name not in (old, new))
-        with suppress(Busy, NotLeader):
-            if learns:
-                self.change(voters, (*others, new))
-            else:
-                self.change((*voters, new), others)
-        return False
+        return (voters, (*others, new)) if learns else ((*voters, new), others)
 
     def flush(self, name: str) -> None:
         """Have a member freeze its memtable now, and flush it as soon as it has time."""

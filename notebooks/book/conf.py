@@ -1,32 +1,37 @@
 """The book: all lessons, the pages around them, and the reference from docstrings, by Sphinx.
 
-``make book`` builds it into ``.book/html``.  Nothing is executed: lessons are shown with the outputs
-that are stored in them.  The source is a copy of ``notebooks``, because the reference writes a page for each module into it.
+``make book`` builds it into ``.book/html``.  Nothing is executed: lessons are shown with the
+outputs that are stored in them.  The source is a copy of ``notebooks``, because the reference
+writes a page for each room of the package into it.
 """
 
 from __future__ import annotations
 
+import gc
 import re
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+import kvraft
+
+gc.set_threshold(100_000, 20, 20)  # pages are many objects, and live long
 
 project = "kvraft"
 copyright = "the authors of kvraft"  # Sphinx's name for it
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
-    "sphinx.ext.autosummary",
     "sphinx.ext.viewcode",
     "sphinx_codeautolink",
 ]
 root_doc = "book/index"
 exclude_patterns = ["book/_*"]
-templates_path = ["book/_templates"]  # from the folder of the source
 html_theme = "furo"
 html_title = "kvraft"
 html_static_path = ["_static"]
@@ -43,7 +48,6 @@ html_theme_options = {
 html_show_sourcelink = False
 html_copy_source = False
 
-autosummary_generate = True
 autodoc_default_options = {
     "members": True,
     "show-inheritance": True,
@@ -51,6 +55,7 @@ autodoc_default_options = {
     "ignore-module-all": True,  # a name is described where it is defined, not at each door
 }
 autodoc_typehints = "signature"
+autodoc_use_type_comments = False
 add_module_names = False
 
 nb_execution_mode = "off"
@@ -62,6 +67,94 @@ myst_heading_anchors = 3
 # follows every link of the finished pages instead.
 suppress_warnings = ["myst.xref_missing", "myst.header", "mystnb.mime_priority", "ref.python"]
 viewcode_follow_imported_members = False
+
+PACKAGE = Path(kvraft.__file__).parent
+
+
+def write_reference(app: Sphinx) -> None:
+    """Write a page for each room: its door, its modules, and the way to the rooms inside it.
+
+    A page for each module would be four hundred entries in the navigation of each page.
+    """
+    folder = Path(app.srcdir, "book/api")
+    folder.mkdir(exist_ok=True)
+    for door in PACKAGE.rglob("__init__.py"):
+        room = ".".join(door.relative_to(PACKAGE.parent).parent.parts)
+        modules = sorted(f"{room}.{each.stem}" for each in door.parent.glob("[!_]*.py"))
+        inside = sorted(f"{room}.{each.parent.name}" for each in door.parent.glob("*/__init__.py"))
+        parts = [".. autolink-skip:: file\n"]  # few examples, of what the page describes
+        parts += [_headed(room, "="), *(_headed(each, "-") for each in modules)]
+        parts += [".. toctree::\n   :titlesonly:\n", *(f"   {each}" for each in inside)]
+        (folder / f"{room}.rst").write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _headed(module: str, line: str) -> str:
+    return f"{module}\n{line * len(module)}\n\n.. automodule:: {module}\n"
+
+
+_titles: dict[str, Any] = {}  # of all pages: their titles, and the pages below each
+_navigation: dict[int, str] = {}  # of pages of source, by the depth of their folder
+
+
+def draw_navigation(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Draw the navigation from the titles of pages, all that it shows.
+
+    Sphinx would copy the contents of every page, with each name that it describes, once for each
+    page.  Pages of source have one navigation: none of them is in it.
+    """
+    draw = context["toctree"]
+
+    def draw_titles(**options: Any) -> str:
+        contents, app.env.tocs = app.env.tocs, _titles
+        try:
+            return draw(**options)
+        finally:
+            app.env.tocs = contents
+
+    def draw_once(**options: Any) -> str:
+        depth = page.count("/")
+        if depth not in _navigation:
+            _navigation[depth] = draw_titles(**options)
+        return _navigation[depth]
+
+    if not _titles:
+        _titles.update((name, _titles_of(toc)) for name, toc in app.env.tocs.items())
+    context["toctree"] = draw_once if page.startswith("_modules/") else draw_titles
+
+
+def _titles_of(toc: nodes.Element) -> nodes.Element:
+    toc = toc.deepcopy()
+    for item in toc:
+        for below in item[1:]:
+            below[:] = below.findall(addnodes.toctree)
+            if not below.children:
+                item.remove(below)
+    return toc
+
+
+class FindNames(SphinxPostTransform):
+    """Find what a signature names in an index: Sphinx goes through all names for each."""
+
+    default_priority = 5  # before references are resolved
+    _index: ClassVar[dict[str, list[str]]] = {}  # full names by the last part
+
+    def run(self, **_: Any) -> None:
+        """Visit all references of the page."""
+        if not self._index:
+            for name in self.env.domains.python_domain.objects:
+                self._index.setdefault(name.rpartition(".")[2], []).append(name)
+        for reference in list(self.document.findall(addnodes.pending_xref)):
+            if reference.get("refdomain") == "py" and reference.hasattr("refspecific"):
+                target = reference["reftarget"]
+                named = self._index.get(target.rpartition(".")[2], [])
+                found = [name for name in named if f".{name}".endswith(f".{target}")]
+                if not found:
+                    reference.replace_self(reference.children)
+                elif len(found) == 1:
+                    reference["reftarget"] = found[0]
+
 
 SOURCE = r"(?:\.\./)+((?:kvraft|tests|data|README)[^)\s#\"]*)(?:#[^)\s\"]*)?"
 INLINE = re.compile(r"\[([^\[\]]*)\]\(" + SOURCE + r"\)")
@@ -129,6 +222,9 @@ class DescribePictures(SphinxPostTransform):
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the two to Sphinx."""
+    """Connect all of this to Sphinx."""
+    app.connect("builder-inited", write_reference)
+    app.connect("html-page-context", draw_navigation, priority=400)  # before the theme does
     app.connect("source-read", link_code_to_its_page)
+    app.add_post_transform(FindNames)
     app.add_post_transform(DescribePictures)

@@ -1,13 +1,14 @@
 """What the benchmarks measure is what they say; their figures are not tested."""
 
 import os
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
 
 from kvraft import check, sim
-from kvraft.bench import consensus, engines, measure, python, replica, storage, world
-from kvraft.check import sweep
+from kvraft.bench import consensus, engines, judge, measure, python, replica, storage, world
+from kvraft.check import history, sweep
 from kvraft.errors import BadInput
 from kvraft.sstable import codec
 
@@ -108,10 +109,12 @@ def test_worlds_are_measured_idle_loaded_and_checked(tmp_path):
         world.TRACED,
         world.CHECKED,
         world.EVENTS,
+        *judge.FAMILIES.values(),
+        judge.ORDER,
         world.SWARM,
         world.FORK,
     ]
-    assert heap == [world.IDLE, world.LOADED, None, None, None, None, None]
+    assert heap == [world.IDLE, world.LOADED, *[None] * (len(ours) - 2)]
 
 
 def test_a_loaded_run_can_be_forked_anywhere_in_its_past(monkeypatch):
@@ -127,11 +130,21 @@ def test_a_loaded_world_applies_its_puts_whether_it_is_traced_and_checked_or_not
     found = []
     for trace in (False, True):
         one = world.loaded_world(7, trace=trace)
-        world.run_loaded(one, 1, world.Checkers(one).look if trace else None)
+        checkers = judge.Checkers(one)
+        world.run_loaded(one, 1, checkers.look if trace else None)
+        assert set(checkers.spent) == (set(judge.FAMILIES) if trace else set())
         one.settle()
         found.append([list(replica.tree.scan(b"0")) for replica in one.replicas.values()])
     assert found[0] == found[1]
     assert [len(rows) for rows in found[0]] == [world.PUTS + 1] * 3
+
+
+def test_calls_are_put_in_order_without_many_a_wrong_way():
+    """Each situation takes some 40 µs: ten thousand calls are to be judged in two seconds."""
+    calls = list(judge.calls_at_once(1))
+    assert len(calls) == 10_000
+    assert sum(call.called < before.returned for before, call in pairwise(calls)) > 9_000
+    assert history.judge(calls, most=len(calls)).linearizable
 
 
 def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
@@ -142,14 +155,15 @@ def test_a_run_in_which_something_is_found_is_an_error(monkeypatch):
 
 
 def test_the_world_of_an_older_version_can_be_measured(monkeypatch):
-    """It has no settings of a sweep, no runs to fork, and no news that checkers share."""
+    """It has no settings of a sweep, no runs to fork, no news for checkers, and no search."""
     ended, nothing = [], SimpleNamespace(found=None)
     monkeypatch.delattr(sweep, "SwarmSettings")
     monkeypatch.setattr(sweep, "run_seed", lambda seed: ended.append(seed) or nothing)
     monkeypatch.delattr(sim, "Run")
     monkeypatch.delattr(check, "News")
-    measured = list(world.samples("", 1, 10, None))
-    assert [sample and sample.row for sample in measured][-2:] == [world.SWARM, None]
+    monkeypatch.delattr(history, "judge")
+    rows = [sample and sample.row for sample in world.samples("", 1, 10, None)]
+    assert rows[-5:] == [None, None, None, world.SWARM, None]
     assert ended == [world.FIRST_RUN]
 
 

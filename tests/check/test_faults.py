@@ -4,15 +4,22 @@ import pytest
 
 from kvraft.check import Violation
 from kvraft.check.sweep import KINDS, SwarmRun, fault_names
+from kvraft.check.sweep.faults.cluster import TROUBLE
+from kvraft.check.sweep.faults.plan import SCRIPTS
 from kvraft.errors import BadInput
+from kvraft.raft import Role
+from kvraft.sim import MILLISECOND
 from kvraft.sim.network import INTACT
 from kvraft.sim.seat import SYNC
+
+LOSSES = ("lost-disk", "old-copy", "rot", "lying-sync", "misdirected-write", "stale-sector")
+"""The kinds by which a member may lose what it promised."""
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_of_fault_happens_and_is_survived(name):
-    """Alone, but for crashes, without which nothing starts."""
-    kinds = (name, "crash") if name == "power-cut-at-start" else (name,)
+    """Alone, but for crashes, without which nothing starts, and changes, which can be split."""
+    kinds = (name, *{"power-cut-at-start": ["crash"], "split-change": ["members"]}.get(name, ()))
     for seed in range(1, 20):
         run = SwarmRun(
             seed, acts=60, members=5 if name in ("ring", "diverging") else None, faults=kinds
@@ -32,7 +39,7 @@ def test_everything_is_repaired_at_the_end():
     run.start()
     faults, world = run.faults, run.world
     for name, kind in KINDS.items():
-        if name not in ("lost-disk", "old-copy", "rot", "beheading"):
+        if name not in (*LOSSES, "beheading"):
             kind(faults)
     faults.end_all()
     assert not [name for name in faults.members if name not in world.replicas]
@@ -58,12 +65,17 @@ def test_a_member_that_starts_on_what_it_must_refuse_is_a_finding():
     run = SwarmRun(3)
     run.start()
     name = next(each for each in run.world.members if each != run.world.leader())
+    disk = run.world.disk(name)
     run.faults.kill(name)
-    with pytest.raises(Violation, match=f"{name} starts with a whole disk"):
-        run.faults.must_refuse(name, "a whole disk")
+    run.judged.do("copy_disk", name)
+    run.judged.do("bring_copy", name)
+    run.world.seats[name].disk, whole = disk, run.world.seats[name].disk
+    assert whole is not disk
+    with pytest.raises(Violation, match=f"{name} starts with an old copy of its disk"):
+        run.judged.do("restart", name)
 
 
-@pytest.mark.parametrize("kind", ["lost-disk", "old-copy", "rot"])
+@pytest.mark.parametrize("kind", LOSSES)
 def test_a_disk_is_lost_only_where_the_others_hold_everything(kind):
     run = SwarmRun(3, members=3)
     run.start()
@@ -89,6 +101,112 @@ def test_a_fault_that_has_no_name_is_refused_with_all_that_have():
     assert fault_names(["pause", "rot", "pause"]) == ("pause", "rot")
     with pytest.raises(BadInput, match="no fault called rain, hail: crash, "):
         fault_names(["rain", "pause", "hail"])
+
+
+def test_faults_that_come_together_are_those_that_there_are():
+    assert {name for script in SCRIPTS for name in script} | set(TROUBLE) <= set(KINDS)
+    run = SwarmRun(3, faults=("transfer", "pause", "one-way"))
+    run.start()
+    faults = run.faults
+    faults.draw()
+    assert sorted(faults.scripts) == [("one-way", "transfer"), ("transfer", "pause")]
+    faults.scripts = [("transfer", "pause")]
+    faults.random.random = lambda: 0.9
+    faults.random.choice = lambda among: 60 if 60 in among else among[0]
+    struck = []
+    faults.strike = lambda name: struck.append((name, run.world.now - began))
+    began = run.world.now
+    faults.strike_soon()
+    for _ in range(130):
+        run.world.run_for(1)
+        faults.do_due()
+    (first, soon), (second, later) = struck
+    assert (first, second) == ("transfer", "pause")
+    assert soon <= 60 * MILLISECOND <= later <= 121 * MILLISECOND
+
+
+def test_only_what_was_drawn_follows():
+    run = SwarmRun(3)
+    struck = []
+    run.faults.strike = struck.append
+    run.faults.follow(*KINDS)  # nothing was drawn yet
+    run.faults.drawn = ["rot", "pause", "pause"]
+    for _ in range(20):
+        run.faults.follow("crash", "pause", "one-way")
+    assert set(struck) == {"pause"}
+
+
+def test_who_alone_joins_others_is_a_likely_victim():
+    run = SwarmRun(3, members=5)
+    run.start()
+    faults, leader = run.faults, run.world.leader()
+    KINDS["bridge"](faults)
+    (middle,) = faults.between
+    ends = [name for name in faults.members if name != middle]
+    assert all(run.world.network.link(middle, end) == INTACT for end in ends)
+    assert sum(faults.victim() == middle for _ in range(200)) > 70
+    run.world.run_for(2_001)
+    faults.do_due()
+    assert not faults.between
+    KINDS["severed-link"](faults)
+    assert leader not in faults.between
+    assert all(run.world.network.link(leader, name) == INTACT for name in faults.between)
+    assert 1 <= len(faults.between) <= 3
+
+
+def test_leaders_are_cut_off_as_soon_as_they_lead():
+    run = SwarmRun(4, members=3)
+    run.start()
+    faults, world = run.faults, run.world
+    KINDS["short-lived"](faults)
+    terms = set()
+    for _ in range(3_000):
+        world.run_for(1)
+        faults.do_due()
+        terms |= {r.raft.term for r in world.replicas.values() if r.raft.role is Role.LEADER}
+    assert len(terms) >= 3
+    assert not any(world.network.why_unreachable(*world.members[i : i + 2]) for i in (0, 1))
+
+
+def test_an_outlived_leader_is_back_in_the_end():
+    """It is cut off, alone or with one other; others lead; then all links are repaired."""
+    run = SwarmRun(3, members=5)
+    run.start()
+    faults, world = run.faults, run.world
+    leader = world.leader()
+    KINDS["outlived"](faults)
+    reached = [
+        name
+        for name in world.members
+        if name != leader and world.network.link(leader, name) == INTACT
+    ]
+    assert len(reached) <= 1
+    for _ in range(1_500):
+        world.run_for(1)
+        faults.do_due()
+    assert world.replicas[world.leader()].raft.term > 1
+    assert all(world.network.link(leader, name) == INTACT for name in faults.members[1:])
+
+
+def test_members_change_several_at_once_and_the_leader_may_be_cut_off_with_them():
+    run = SwarmRun(3, members=3)
+    run.start()
+    faults, world = run.faults, run.world
+    leader = world.leader()
+    assert KINDS["split-change"](faults) is False
+    for name in ("m4", "m5"):
+        world.add(name)
+    voters = world.members[:3]
+    world.change(voters, ("m4", "m5"))
+    world.run_for(300)
+    world.change((leader, "m4", "m5"), ())
+    assert KINDS["split-change"](faults)
+    world.run_for(60)
+    joint = world.replicas[leader].raft.configuration
+    assert (joint.voters, joint.outgoing) == ((leader, "m4", "m5"), voters)
+    others = [name for name in voters if name != leader]
+    assert {world.replicas[name].raft.configuration.joint for name in others} == {False}
+    assert {world.replicas[name].raft.configuration.joint for name in ("m4", "m5")} == {True}
 
 
 def test_a_cluster_of_one_has_faults_too():

@@ -230,6 +230,25 @@ def test_what_is_committed_must_be_on_a_majority_of_disks():
     )
 
 
+def configured(index, configuration):
+    """An entry of term 1 that changes members."""
+    return entry_of_term(1, index)._replace(record=configuration_record(configuration.to_bytes()))
+
+
+def test_a_joint_configuration_is_committed_by_both_halves_though_it_is_left_at_once():
+    joint = Configuration(("n1",), outgoing=NAMES)
+    entries = [configured(1, joint), configured(2, joint.leave_joint())]
+    expect(
+        Property.COMMITTED_KEPT,
+        "entry 1 of term 1 is only on the disks of n1, out of n1 n2 n3, and n1 commits it",
+        lambda s: s.lead("n1", entries[:1]),
+        lambda s: s.lead("n1", entries, commit=1),
+    )
+    show = Show()
+    show.step("n2", entries[:1])
+    show.lead("n1", entries, commit=1)
+
+
 def test_what_is_committed_must_stay_on_a_majority_of_disks():
     expect(
         Property.COMMITTED_KEPT,
@@ -411,6 +430,24 @@ def test_the_newest_configuration_is_in_force():
     show.seen["n1"].raft._core.configurations.append((0, new))
     with pytest.raises(Violation, match="n1 uses n4, outgoing n1 n2 n3, but its log has"):
         show.checker.stepped("n1")
+
+
+def test_a_snapshot_brings_the_members_that_are_committed_there():
+    new, later = Configuration(("n1", "n2", "n3"), (), ("n4",)), Configuration(("n1", "n2"), NAMES)
+
+    def taken(members, index=3):
+        """Members 1 and 2 commit a change; 3 takes a snapshot through ``index`` with members."""
+        show = Show()
+        entries = [entry_of_term(1, 1), configured(2, new), entry_of_term(1, 3)]
+        show.step("n2", entries)
+        show.lead("n1", entries, commit=3)
+        show.step("n3", [], base=Position(index, 1), before=members)
+
+    for members, index in ((new, 2), (new, 3), (WHOLE, 1), (later, 4)):
+        taken(members, index)
+    for members, index in ((WHOLE, 3), (later, 3), (new, 1)):
+        with pytest.raises(Violation, match=f"n3 goes by members .* a snapshot through {index}"):
+            taken(members, index)
 
 
 def test_a_read_that_does_not_see_what_was_committed_when_it_was_asked():

@@ -237,6 +237,16 @@ def test_the_flushed_mark_and_the_log_outlive_a_crash():
         history.checker.check()
 
 
+def test_segments_of_superseded_entries_are_still_there_after_a_crash():
+    """A run of the swarm: their successors begin below them, where the new leader's entries do."""
+    history = all_have(50, flushed=50)
+    history.drop("n1", 0, 1)
+    for segment, first in ((5, 13), (6, 22), (7, 31), (8, 41)):
+        history.add("n1", SegmentSealed(segment - 1, 0, 0, 100), SegmentOpened(segment, first))
+    history.add("n1", MemberStarted(1, 21, 50, 50))
+    history.drop("n1", 2, 3, 4)
+
+
 def test_what_was_found_after_a_crash_counts_though_nobody_told_its_terms():
     """The power went when the entries were synced, before anybody could say so."""
     history = behind(20, 10)

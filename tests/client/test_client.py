@@ -1,6 +1,6 @@
 """The client alone, its members played by hand: redirects, retries, stages, what it may claim."""
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 from random import Random
 
 import pytest
@@ -136,6 +136,24 @@ def test_members_that_name_each_other_do_not_make_it_run_in_circles(hand):
             other = "n1" if hand.sent[-1].to != "n1" else "n2"
             hand.redirect(hand.sent[-1], other)
     assert len(hand.sent) == 1 + MAX_REDIRECTS
+
+
+@pytest.mark.parametrize("roles", list(permutations(("n1", "n2", "n3"))))
+@pytest.mark.parametrize("requests", [1, 3])
+def test_two_that_are_of_no_help_do_not_keep_a_client_from_the_third(roles, requests):
+    """A run of the swarm: one removed member named another, which knew no leader, for ever."""
+    removed, other, leader = roles
+    hand = Hand()
+    tickets = [hand.client.submit({b"k": b"%d" % number}) for number in range(requests)]
+    for _ in range(40):
+        sent, hand.sent = hand.sent, []
+        for submit in sent:
+            if submit.to == leader:
+                hand.answer(submit, Stage.APPLIED)
+            else:
+                hand.redirect(submit, removed if submit.to == other else None)
+        hand.pass_time(30)
+    assert all(ticket.stage is Stage.APPLIED for ticket in tickets)
 
 
 def test_a_silent_leader_is_left(hand):

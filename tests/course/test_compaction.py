@@ -46,6 +46,13 @@ def test_a_good_strategy_is_told_what_it_cost(capsys, pick):
     assert words.startswith("Right. 5,000 writes, at rest in the end: "), words
 
 
+def restless(tables):
+    """Takes a single table for work, once all is written."""
+    if any(table.max_timestamp > 4_900 for table in tables):
+        return CompactionTask(tuple(tables[-1:]), 0, solutions.ONE_TABLE)
+    return solutions.pick(tables)
+
+
 @pytest.mark.parametrize(
     ("pick", "hint"),
     [
@@ -55,6 +62,7 @@ def test_a_good_strategy_is_told_what_it_cost(capsys, pick):
         (solutions.oldest, "writes may cost 5.5"),
         (solutions.newest_four, "writes may cost 5.5"),
         (solutions.for_ever, "merges forever"),
+        (restless, "merges forever"),
         (solutions.overlapping, "may overlap table 6 of level 1"),
         (solutions.returns_tables, "it gives a tuple: give a CompactionTask, or None"),
         (solutions.empty_task, "For no tables at all it names tables that do not exist"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib
-import json
 import re
 import statistics
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from kvraft.course import check
 from kvraft.course.answers import digest
+from kvraft.disk.frame import checksum_seed
 from kvraft.viz.shown import png_image
 from tests.helpers.notebooks import normalise, slide_type
 
@@ -290,32 +290,36 @@ def test_the_check_of_a_value_gives_nothing_away(capsys):
     assert said[3].startswith("Not yet. <object object> is not an answer")
 
 
-def nbval(path: Path, home: Path) -> subprocess.CompletedProcess[str]:
+GOOD = "from kvraft.disk.frame import checksum_seed\nprint(checksum_seed('n1'))"
+LEAVES = f"{GOOD}\nimport tempfile\nfile = tempfile.mkstemp()"
+SMALL = f"""{GOOD}
+from kvraft.viz.figures import show, style
+figure, axes = style.one_panel(2)
+text = axes.text(0.1, 0.9, "small", fontsize=8)
+show(style.titled(figure, "A title"), 1)
+"""
+CELLS = {"good": (GOOD, 0), "false": (GOOD, 1), "leaves": (LEAVES, 0), "small": (SMALL, 0)}
+"""Lessons of one cell: what it does, and by how much its stored output is wrong."""
+
+
+def test_nbval_sees_a_changed_output_and_our_plug_in_what_is_left_and_what_is_too_small(tmp_path):
+    """The comparison is alive."""
+    for name, (source, wrong) in CELLS.items():
+        text = f"{checksum_seed('n1') + wrong}\n"
+        output = nbformat.v4.new_output("stream", name="stdout", text=text)
+        cell = nbformat.v4.new_code_cell(source, outputs=[output], execution_count=1)
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval"]
-    return subprocess.run(
-        [*command, "--nbval-current-env", "--rootdir", str(home), str(path)],
-        capture_output=True,
-        text=True,
-        cwd=home,
-        timeout=300,
-        check=False,
+    command += ["-p", "tests.helpers.lessons", "--nbval-current-env", "-rA", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--rootdir", str(tmp_path)], capture_output=True, text=True, cwd=ROOT
     )
-
-
-def test_nbval_would_see_a_changed_output(tmp_path):
-    """The comparison is alive: a notebook whose stored output is false must fail."""
-    book = nbformat.v4.new_notebook()
-    source = "from kvraft.disk.frame import checksum_seed\nprint(checksum_seed('n1'))"
-    truth = nbformat.v4.new_output("stream", name="stdout", text="1661408474\n")
-    book.cells = [nbformat.v4.new_code_cell(source, outputs=[truth], execution_count=1)]
-    path = tmp_path / "book.ipynb"
-    from kvraft.disk.frame import checksum_seed
-
-    for number, passes in ((checksum_seed("n1"), True), (checksum_seed("n1") + 1, False)):
-        book.cells[0].outputs[0].text = f"{number}\n"
-        path.write_text(json.dumps(book), encoding="utf-8")
-        done = nbval(path, tmp_path)
-        assert (done.returncode == 0) is passes, done.stdout
+    assert done.returncode == 1, done.stdout
+    said = re.findall(r"^(PASSED|FAILED) \S*?(\w+)\.ipynb", done.stdout, re.MULTILINE)
+    ended = {name: how for how, name in said}
+    assert ended == {"good": "PASSED", "false": "FAILED", "leaves": "PASSED", "small": "FAILED"}
+    assert re.search(r"'small' is [\d.]+ pixels high", done.stdout), done.stdout
+    assert done.stdout.count("left behind: ") == 1
 
 
 def headings(path: Path) -> list[str]:

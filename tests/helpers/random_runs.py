@@ -31,7 +31,7 @@ def draw(random: Random, run: Run, parameter: Parameter) -> object:
         ParameterKind.CLIENT: ("ann", "bob", "zoë"),
         ParameterKind.NEW: (f"m{len(world.members)}",),
         ParameterKind.FLAG: (True, False),
-        ParameterKind.TEXT: ("", "k", "ß", b"\xff\x00", "'\"", "v" * 150),
+        ParameterKind.TEXT: ("", "k", "ß", b"\xff\x00", "'\"", "v" * 150, "7"),
         ParameterKind.DRAIN_STEP: ("begin", "save"),
     }
     match parameter.kind:
@@ -45,6 +45,10 @@ def draw(random: Random, run: Run, parameter: Parameter) -> object:
             return random.choice(flying).id
         case ParameterKind.NUMBER:
             return random.choice((parameter.least, 1, 5, 30, 120))
+        case ParameterKind.TEXTS | ParameterKind.WRITES if parameter.name in ("reads", "amounts"):
+            read = [key.decode("utf-8", "surrogateescape") for _, key in world.hosts.answers]
+            keys = random.sample(read, min(1, len(read)))
+            return keys if parameter.name == "reads" else [(key, "3") for key in keys]
         case ParameterKind.WRITES:
             return [(f"k{n}", random.choice((None, "x" * 90))) for n in range(random.randint(1, 4))]
     return random.choice(choices[parameter.kind])

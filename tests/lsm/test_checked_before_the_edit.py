@@ -16,7 +16,7 @@ from kvraft.errors import Stopped
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import Position
 from kvraft.sim import SimDisk
-from kvraft.sim.disk import SILENT_WRITE_FAULTS
+from kvraft.sim.distrust import SILENT_WRITE_FAULTS
 from kvraft.store import Store
 from kvraft.wal import Durability
 

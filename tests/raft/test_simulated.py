@@ -214,8 +214,8 @@ def test_safe_after_every_step_and_live_in_the_end(options, members):
     assert seen.get("transfer", 0) > 0
 
 
-SEEDS = 200
-"""Storms for each kind of cluster: two thousand in all."""
+SEEDS = 100
+"""Storms for each kind of cluster: a thousand in all."""
 
 
 class VotesForAnybody(Raft):

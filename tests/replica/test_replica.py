@@ -747,7 +747,12 @@ def shown(terms=(1, 1, 1), *, commit=3, role=Role.FOLLOWER, vote=None, base=0, k
     log = Log(Position(base, terms[0]), [entry(t, base + n, key) for n, t in enumerate(terms, 1)])
     full = {"first": base + 1, "flushed": base, "applied": base, "committed": commit}
     raft = SimpleNamespace(term=terms[-1], vote=vote, role=role, log=log, commit_index=commit)
-    wal = SimpleNamespace(hard_state=HardState(terms[-1], vote))
+    wal = SimpleNamespace(
+        hard_state=HardState(terms[-1], vote),
+        last_index=log.last_index,
+        base=Position(base, terms[0]),
+        term=log.term,
+    )
     given = Marks(**{**full, "last": log.last_index, **marks})
     return SimpleNamespace(raft=raft, wal=wal, marks=given, unsaved=None)
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kvraft.check import MarksChecker, Violation, WorldChecker
 from kvraft.check.history import TransactionChecker
@@ -24,7 +22,7 @@ from kvraft.events import (
     TransactionDiscarded,
     TransactionRepeated,
 )
-from kvraft.raft import AppendEntries, AppendEntriesReply, RaftOptions, Role
+from kvraft.raft import AppendEntries, AppendEntriesReply, Configuration, RaftOptions, Role
 from kvraft.record import RESERVED_PREFIX
 from kvraft.replica import ReplicaOptions
 from kvraft.sim import SimDisk, World
@@ -539,111 +537,6 @@ def test_only_what_a_leader_appends_leaves_before_its_disk_is_synced():
     assert world.now - began == 4 * 1_000 + 500
 
 
-# ── random faults ───────────────────────────────────────────────────────────────────────────────
-
-
-def storm(seed, members=3, steps=40):
-    """Clients write while members crash, restart, are cut off and lose messages."""
-    random = Random(f"storm/{seed}")
-    raft = replace(TINY.raft, window=random.choice([1, 2, 16]))
-    world = World(members, seed=seed, options=replace(TINY, raft=raft))
-    checker = MarksChecker(world)
-    clients = [world.client(f"c{i}") for i in range(3)]
-    history = {}  # ticket → writes
-    counter = 0
-
-    def pass_time(millis):
-        until = world.now + millis * 1_000
-        while world.time.next is not None and world.time.next <= until:
-            world.step()
-            checker.check()
-
-    for _ in range(steps):
-        for client in clients:
-            counter += 1
-            writes = {b"c%d-%d" % (clients.index(client), k): b"%d" % counter for k in range(4)}
-            writes[b"n%d" % random.randrange(4)] = (
-                None if random.random() < 0.3 else b"%d" % counter
-            )
-            history[client.submit(writes)] = writes
-        fault = random.choice(
-            ["crash", "crash", "restart", "restart", "partition", "heal", "loss", "calm"]
-        )
-        running = list(world.replicas)
-        down = [name for name in world.members if name not in running]
-        if fault == "crash" and running:
-            fallen = world.leader() or random.choice(running)
-            world.crash(fallen)
-            if random.random() < 0.5:
-                world.drop(lambda message, fallen=fallen: message.sender == fallen)
-        elif fault == "restart" and down:
-            world.restart(random.choice(down))
-        elif fault == "partition":
-            world.partition(random.sample(world.members, random.randint(1, members - 1)))
-        elif fault == "heal":
-            world.heal()
-        world.network.loss = 0.2 if fault == "loss" else 0.0
-        pass_time(random.choice([2, 5, 30, 100, 400]))
-    world.heal()
-    world.network.loss = 0.0
-    for name in world.members:
-        if name not in world.replicas:
-            world.restart(name)
-    pass_time(3_000)
-    world.run_until(lambda: all(ticket.done for ticket in history))
-    world.settle()
-    checker.check()
-    return world, history
-
-
-@given(seed=st.integers(0, 10**9))
-@settings(derandomize=True, deadline=None, max_examples=12)
-def test_under_random_faults_nothing_acknowledged_is_lost_and_no_member_differs(seed):
-    world, history = storm(seed)
-    maps = [user_map(world, name) for name in world.members]
-    assert maps[0] == maps[1] == maps[2]
-    check_atomic(history, maps[0])
-
-
-def check_atomic(history, final):
-    """The map is what the applied transactions make of it in timestamp order, each whole."""
-    applied = [t for t in history if t.stage is Stage.APPLIED]
-    assert len({ticket.timestamp for ticket in applied}) == len(applied)
-    maybe = [t for t in history if t.stage is Stage.UNKNOWN]
-    expected = {}
-    for ticket in sorted(applied, key=lambda t: t.timestamp):
-        for key, value in history[ticket].items():
-            expected[key] = value
-    expected = {key: value for key, value in expected.items() if value is not None}
-    if not maybe:
-        assert final == expected
-        return
-    unsure = {key for ticket in maybe for key in history[ticket]}
-    for key in (final.keys() | expected.keys()) - unsure:
-        assert final.get(key) == expected.get(key), key
-
-
-def test_a_storm_reaches_what_it_is_meant_to_test():
-    """A storm that never discards, supersedes or cuts would prove nothing."""
-    seen = set()
-    for seed in range(6):
-        world, _ = storm(seed)
-        seen |= {type(step.event).__name__ for step in world.trace}
-    assert {
-        "TransactionDiscarded",
-        "EntriesSuperseded",
-        "SegmentDropped",
-        "TailTruncated",
-        "Flushed",
-    } <= seen
-
-
-def test_leaders_change_in_a_storm():
-    world, _ = storm(3)
-    assert max(r.raft.term for r in world.replicas.values()) > 1
-    assert any(r.raft.role is Role.LEADER for r in world.replicas.values())
-
-
 # ── a checker looks past the faults ─────────────────────────────────────────────────────────────
 
 
@@ -671,6 +564,17 @@ def test_a_checker_does_not_meet_the_faults_that_are_meant_for_members():
     for name in world.members:
         with pytest.raises(OSError, match="Input/output error"):
             world.disk(name).read("MEMBER")
+
+
+def test_a_leader_has_the_votes_of_a_majority_of_each_half_on_disks():
+    world = elected()
+    leader = world.replicas[world.leader()].raft
+    others = [name for name in world.members if name != leader.member]
+    WorldChecker(world).check()
+    for halves in ((leader.member, "n4", "n5"), ()), ((leader.member,), ("n4", "n5", others[0])):
+        leader._core.configurations[-1] = (0, Configuration(*halves))
+        with pytest.raises(Violation, match=f"{leader.member} leads term 1 with the votes of"):
+            WorldChecker(world).check()
 
 
 def test_a_checker_does_not_use_up_the_calls_after_which_a_disk_is_to_fail():

@@ -10,6 +10,7 @@ from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
+from kvraft.viz import figures
 from kvraft.viz.figures.style import SHOWN
 
 DPI = 200
@@ -45,6 +46,20 @@ def faults(figure) -> list[str]:
     if blank > 0.5:
         found.append(f"{blank:.0%} of it is white")
     return found
+
+
+def watch_figures() -> None:
+    """Let ``show`` raise, in this process, what is wrong with a figure that it has shown."""
+    show = figures.show
+
+    def watched(figure, data):
+        show(figure, data)
+        dpi = figure.get_dpi()
+        found = faults(figure)
+        figure.set_dpi(dpi)
+        assert not found, found
+
+    figures.show = watched
 
 
 def _texts(figure, renderer):

@@ -1,53 +1,13 @@
-"""Every figure that a lesson draws can be read where it is shown, on a phone and on a stage."""
+"""Figures can be read where they are shown, on a phone and on a stage.
 
-import ast
-import json
-from pathlib import Path
+Those of lessons are tried while nbval runs them: ``tests/helpers/lessons.py``.
+"""
 
 import IPython.display
-import pytest
 from matplotlib.figure import Figure
 
-from kvraft.viz import figures
 from kvraft.viz.figures import picture, style
 from tests.viz.figure_faults import faults
-
-LESSONS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-
-
-def drawn_by(lesson: Path, monkeypatch) -> list[Figure]:
-    """Run a lesson, and return what it shows."""
-    shown: list[Figure] = []
-    monkeypatch.setattr(figures, "show", lambda figure, data: shown.append(figure))
-    monkeypatch.setattr(IPython.display, "display", lambda *things, **options: None)
-    monkeypatch.chdir(lesson.parent)
-    space = {"__name__": "__main__", "display": IPython.display.display}
-    for cell in json.loads(lesson.read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] != "code":
-            continue
-        code = compile("".join(cell["source"]), lesson.name, "exec")
-        if "raises-exception" in cell["metadata"].get("tags", []):
-            with pytest.raises(Exception, match=r".*"):
-                exec(code, space)
-        else:
-            exec(code, space)
-    return shown
-
-
-def shows(lesson: Path) -> int:
-    """Return how many figures a lesson shows."""
-    cells = json.loads(lesson.read_text(encoding="utf-8"))["cells"]
-    trees = [ast.parse("".join(c["source"])) for c in cells if c["cell_type"] == "code"]
-    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return sum(getattr(call.func, "id", "") == "show" for call in calls)
-
-
-@pytest.mark.parametrize("lesson", list(filter(shows, LESSONS)), ids=lambda path: path.stem)
-def test_a_lessons_figures_can_be_read(lesson, monkeypatch):
-    drawn = drawn_by(lesson, monkeypatch)
-    assert len(drawn) == shows(lesson)
-    found = [f"{style.title_of(figure)}: {what}" for figure in drawn for what in faults(figure)]
-    assert not found
 
 
 def a_line(**options) -> Figure:

@@ -36,6 +36,7 @@ from kvraft.events import (
     MessageLost,
     MessageSent,
     NetworkHealed,
+    NetworkLossy,
     NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
@@ -483,6 +484,10 @@ def test_there_is_no_step_beyond_the_ends(history: TraceHistory) -> None:
             history.at(step)
 
 
+NETWORK = (LinkChanged, NetworkPartitioned, NetworkHealed, NetworkLossy)
+"""What happens to no member."""
+
+
 @pytest.mark.parametrize("kind", samples(), ids=lambda kind: kind.__name__)
 def test_every_event_has_its_sentence_and_hard_text_does_not_break_a_view(
     kind: type[Event],
@@ -492,7 +497,7 @@ def test_every_event_has_its_sentence_and_hard_text_does_not_break_a_view(
     trace.file(2, "\x07\ud800 <client>", MessageSent(9, "Submit", "n1", 0, 0, 0, "<b>&\x00"))
     sentence = story_line(trace, 2)
     assert kind.__name__ not in sentence
-    assert "n1" in sentence or kind in (LinkChanged, NetworkPartitioned, NetworkHealed)
+    assert "n1" in sentence or kind in NETWORK
     for panel in PANELS.values():
         ET.fromstring(panel(Film(trace), 3))
 

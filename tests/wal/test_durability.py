@@ -38,7 +38,7 @@ class Checking(SimDisk):
     """
 
     def append(self, name: str, data: bytes) -> None:
-        durable = self._file(name).stable
+        durable = self.file(name).stable
         if name.endswith(".wal"):
             seed, at = frame.checksum_seed(ME, name), 0
             while at < len(data):

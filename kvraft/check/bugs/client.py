@@ -5,10 +5,11 @@ Nothing on the wire is wrong, so only who looks at what clients called and got c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from kvraft.client import Client, DraftTransaction, Ticket
+from kvraft.client import Client, DraftTransaction, PendingRead, Ticket
 from kvraft.record import Timestamp, TxnId
 from kvraft.transaction import (
     Read,
@@ -138,13 +139,13 @@ class AppendedIsEnough(Client):
 class DraftsWithoutReads(Client):
     """A client does not send what its transactions read, so that one overwrites another."""
 
-    def transaction(self) -> DraftTransaction:
+    def transaction(self, read: Callable[[bytes], ReadReply] | None = None) -> DraftTransaction:
         """Return a draft that forgets what it read."""
 
         def submit(reads: dict[bytes, Timestamp], writes: Writes, **options: Any) -> Ticket:
             return self.submit(writes, **options)
 
-        return DraftTransaction(self.read, submit, self.wait_for)
+        return DraftTransaction(read or self.read, submit, self.wait_for)
 
 
 class ReadsAnywhere(Client):
@@ -157,6 +158,10 @@ class ReadsAnywhere(Client):
     def read(self, key: Any, **options: Any) -> ReadReply:
         """Read ``key`` at the nearest member, at once."""
         return super().read(key, **{**options, "member": self._near, "stale": True})
+
+    def start_read(self, key: Any, **options: Any) -> PendingRead:
+        """Begin to read ``key`` there."""
+        return super().start_read(key, **{**options, "member": self._near, "stale": True})
 
 
 BUGS = {

@@ -25,6 +25,8 @@ class CarelessDisk:
         self.below = disk
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # a copy asks before there is anything
+            raise AttributeError(name)
         return getattr(self.below, name)
 
 

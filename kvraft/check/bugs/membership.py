@@ -12,6 +12,7 @@ from kvraft.raft import (
     Election,
     Leadership,
     Log,
+    PreVoteReply,
     Raft,
     RequestVoteReply,
     Role,
@@ -99,12 +100,18 @@ class HalfIsEnough(Raft):
 
 
 class _OneTally(Election):
+    def _most_agree(self) -> bool:
+        return 2 * sum(self.core.votes.values()) > len(self.core.configuration.voting)
+
+    def on_pre_vote_reply(self, reply: PreVoteReply) -> None:
+        super().on_pre_vote_reply(reply)
+        if self.core.role is Role.PRE_CANDIDATE and self._most_agree():
+            self.campaign()
+
     def on_vote_reply(self, reply: RequestVoteReply) -> None:
         super().on_vote_reply(reply)
         core = self.core
-        if core.role is Role.CANDIDATE and 2 * sum(core.votes.values()) > len(
-            core.configuration.voting
-        ):
+        if core.role is Role.CANDIDATE and self._most_agree():
             core.become(Role.LEADER, core.term, core.member)
             core.timer.restart()
 

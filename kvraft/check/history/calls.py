@@ -4,10 +4,10 @@ Messages say what members answered.  What the *caller* got passes through the cl
 which may take a late answer for another request's, or send a retry under a new name.  So this looks
 at the calls themselves::
 
-    program ──► submit_if  retry  read  start_read  pages ──► Client ──► messages
+    program ──► submit_if  retry  read  start_read  pages  start_page ──► Client ──► messages
                    ╰── called, returned, ticket or answer ──► Calls
 
-Everything else that a client offers is made of these five calls.  :func:`record` replaces the class
+Everything else that a client offers is made of these six calls.  :func:`record` replaces the class
 of a world's clients by one that notes them, and does nothing else; who does not record, pays
 nothing.
 
@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kvraft.client import TIMEOUT_MILLIS, Client, PendingRead, Ticket
 from kvraft.errors import BadInput
@@ -94,6 +94,19 @@ class Calls:
         return len(self.writes) + len(self.reads)
 
 
+class _Begun(NamedTuple):
+    """A read that does not block, and what its caller asked for: see :class:`ReadCall`."""
+
+    called: int
+    read: PendingRead
+    start: bytes
+    stop: bytes | None
+    one: bool
+    at: Timestamp | None
+    stale: bool
+    reverse: bool = False
+
+
 class RecordedClient(Client):
     """A client that notes in ``calls`` what it is asked for and what it hands back.
 
@@ -103,7 +116,7 @@ class RecordedClient(Client):
     def __init__(self, *arguments: Any, calls: Calls, **options: Any) -> None:
         self.calls = calls
         self._open_calls: dict[Ticket, WriteCall] = {}
-        self._started: list[tuple[int, PendingRead, bytes, bool]] = []
+        self._begun: list[_Begun] = []
         super().__init__(*arguments, **options)
 
     def submit_if(
@@ -149,15 +162,44 @@ class RecordedClient(Client):
         self,
         key: Buffer,
         *,
+        at: Timestamp | None = None,
         member: str | None = None,
         stale: bool = False,
         timeout: int = TIMEOUT_MILLIS,
     ) -> PendingRead:
         """Note the read, which is done later."""
         called = self.calls.moment()
-        read = super().start_read(key, member=member, stale=stale, timeout=timeout)
-        self._started.append((called, read, check_key(key), stale))
+        read = super().start_read(key, at=at, member=member, stale=stale, timeout=timeout)
+        self._begun.append(_Begun(called, read, check_key(key), None, True, at, stale))
         return read
+
+    def start_page(
+        self,
+        start: Buffer = b"",
+        stop: Buffer | None = None,
+        *,
+        reverse: bool = False,
+        at: Timestamp | None = None,
+        member: str | None = None,
+        stale: bool = False,
+        page_rows: int = PAGE_ROWS,
+        timeout: int = TIMEOUT_MILLIS,
+    ) -> PendingRead:
+        """Note the page, which is read later."""
+        called = self.calls.moment()
+        page = super().start_page(
+            start,
+            stop,
+            reverse=reverse,
+            at=at,
+            member=member,
+            stale=stale,
+            page_rows=page_rows,
+            timeout=timeout,
+        )
+        low, high = scan_bounds(start, stop, None)
+        self._begun.append(_Begun(called, page, low, high, False, at, stale, reverse))
+        return page
 
     def pages(
         self,
@@ -200,9 +242,7 @@ class RecordedClient(Client):
         moment = self.calls.moment
         called = moment()
         for page in pages:
-            low, high = start, stop
-            if page.next is not None:
-                low, high = (page.next, stop) if reverse else (start, page.next)
+            low, high = _covered(page, start, stop, reverse)
             self.calls.reads.append(
                 ReadCall(self.name, called, moment(), low, high, False, at, stale, page)
             )
@@ -226,14 +266,25 @@ class RecordedClient(Client):
         """Note the calls that have ended now."""
         for ticket in [ticket for ticket in self._open_calls if ticket.done]:
             self._open_calls.pop(ticket).returned = self.calls.moment()
-        for started in [each for each in self._started if each[1].done]:
-            self._started.remove(started)
-            called, read, key, stale = started
-            if isinstance(answer := read.answer, ReadReply) and not answer.error:
+        for begun in [each for each in self._begun if each.read.done]:
+            self._begun.remove(begun)
+            called, read, low, high, one, at, stale, reverse = begun
+            if (answer := read.answer) is not None and not answer.error:
+                if isinstance(answer, ScanPage):
+                    low, high = _covered(answer, low, high, reverse)
                 now = self.calls.moment()
                 self.calls.reads.append(
-                    ReadCall(self.name, called, now, key, None, True, None, stale, answer)
+                    ReadCall(self.name, called, now, low, high, one, at, stale, answer)
                 )
+
+
+def _covered(
+    page: ScanPage, start: bytes, stop: bytes | None, reverse: bool
+) -> tuple[bytes, bytes | None]:
+    """Return the bounds of the keys that a page covers, of those that were asked for."""
+    if page.next is None:
+        return start, stop
+    return (page.next, stop) if reverse else (start, page.next)
 
 
 def record(world: World) -> Calls:

@@ -60,7 +60,7 @@ class RaftChecker:
         self._known: dict[tuple[int, int], tuple[Entry, int]] = {}
         self._asked: dict[tuple[str, int], int] = {}
         self._through: dict[int, int] = {}  # term → the last index that its leader committed
-        self._configuration: Configuration | None = None  # the newest committed one
+        self._configurations: list[tuple[int, Configuration]] = []  # the committed ones
         self.ledger: dict[int, Entry] = {}
         """Every entry that is known to be committed, by index."""
         self.committed = 0
@@ -113,8 +113,8 @@ class RaftChecker:
         base = raft.log.base
         past = PreviousState(log=Log(base))
         past.configurations.append((base.index, raft.configuration_at(base.index)))
-        if self._configuration is None:
-            self._configuration = past.configurations[0][1]
+        if not self._configurations:
+            self._configurations = past.configurations[:]
         return past
 
     def _check_going_back(self, name: str, past: PreviousState, seen: ObservedMember) -> None:
@@ -156,7 +156,9 @@ class RaftChecker:
             self._drop(name, past, raft, max(meet, old.base.index))
             old.reset(new.base)
             past.configurations = [(meet, raft.configuration_at(meet))]
-            if raft is not past.raft:
+            if raft is past.raft:
+                self._check_taken(name, *past.configurations[0])
+            else:
                 past.raft = None  # which configuration its log began with is not known
         self._check_base(name, new.base)
         for entry in new.slice(meet + 1):
@@ -164,6 +166,19 @@ class RaftChecker:
             old.append((entry,))
             if entry.record.kind is Kind.CONFIGURATION:
                 past.new.append(entry)
+
+    def _check_taken(self, name: str, index: int, taken: Configuration) -> None:
+        """Check the members that came with a snapshot through ``index``: those committed by then.
+
+        Nothing is known of what was committed in a step that a crash cut short.
+        """
+        if index > self.committed:
+            return
+        committed = next((c for at, c in reversed(self._configurations) if at <= index), taken)
+        if taken != committed:
+            what = f"{name} goes by members {taken} as of a snapshot through {index}, "
+            what += f"but {committed} are committed there"
+            self._members.fail(Property.ONE_CHANGE, (name,), what)
 
     def _drop(self, name: str, past: PreviousState, raft: Raft, meet: int) -> None:
         """Check and forget the entries above ``meet``, which are not in the log any more."""
@@ -197,8 +212,8 @@ class RaftChecker:
             what = f"{name}, leader of term {raft.term}, drops entries {first} to {last}"
             self._members.fail(Property.LEADER_APPEND_ONLY, (name,), what)
         lost = [entry for entry in dropped if self.ledger.get(entry.index) == entry]
-        if lost and self._configuration is not None:
-            self._check_held(lost[-1], (self._configuration.voters,), f"{name} drops it")
+        if lost and self._configurations:
+            self._check_held(lost[-1], (self._configurations[-1][1].voters,), f"{name} drops it")
 
     # ── commitment ──────────────────────────────────────────────────────────────────────────────
 
@@ -214,13 +229,15 @@ class RaftChecker:
         new = log.slice(max(self.committed, log.base.index) + 1, commit)
         if not new:
             return
+        self.committed, self._through[raft.term] = commit, commit
         for entry in new:
             self.ledger[entry.index] = entry
             if entry.record.kind is Kind.CONFIGURATION:
-                self._configuration = Configuration.from_bytes(entry.record.value)
-        self.committed, self._through[raft.term] = commit, commit
-        halves = (raft.configuration.voters, raft.configuration.outgoing)
-        self._check_held(new[-1], halves, f"{name} commits it")
+                committed = Configuration.from_bytes(entry.record.value)
+                self._configurations.append((entry.index, committed))
+                # Its leader may have left a joint configuration in the same step.
+                self._check_held(entry, _halves(committed), f"{name} commits it")
+        self._check_held(new[-1], _halves(raft.configuration), f"{name} commits it")
         for leader in self._members.running():
             if leader.role is Role.LEADER and leader.term > raft.term:
                 self._check_complete(leader, new[-1])
@@ -311,6 +328,10 @@ def watch(cluster: Cluster, *, but: Sequence[Property] = ()) -> RaftChecker:
     for name in cluster.members:
         checker.stepped(name)
     return checker
+
+
+def _halves(configuration: Configuration) -> tuple[tuple[str, ...], ...]:
+    return configuration.voters, configuration.outgoing
 
 
 def _show(entry: Entry, before: int) -> str:

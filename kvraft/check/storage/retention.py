@@ -131,11 +131,16 @@ class _Member:
         self.base = max(self.base, end)
 
     def restart(self, first: int) -> None:
-        """Forget segments below ``first``, where the log begins: a crash hid their removal."""
+        """Forget segments below ``first``, where the log begins: a crash hid their removal.
+
+        The oldest go first.  Where entries were superseded, a later segment may begin below an
+        earlier one.
+        """
         for number, following in pairwise(sorted(self.opened)):
-            if self.opened[following] <= first:
-                self.opened.pop(number)
-                self.sealed.pop(number, None)
+            if self.opened[following] > first:
+                return
+            self.opened.pop(number)
+            self.sealed.pop(number, None)
 
 
 class RetentionChecker:

@@ -26,7 +26,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from kvraft.check.properties import Violation
 from kvraft.check.sweep.swarm import REACHED, SwarmRun
 from kvraft.display import counted
 from kvraft.errors import BadInput
@@ -44,9 +43,11 @@ class SwarmResult(NamedTuple):
     tally: Counter[str]
     trace: str = ""
     """The events as JSON lines, of a run in which something was found."""
+    run_file: str = ""
+    """What was done in such a run, up to there: ``kvraft play`` replays it."""
 
     def to_line(self) -> str:
-        """Return the result as a line of a file of results, without its trace."""
+        """Return the result as a line of a file of results, without its trace and its run file."""
         seen = {"seed": self.seed, "found": self.found, "tally": dict(sorted(self.tally.items()))}
         return json.dumps(seen) + "\n"
 
@@ -69,13 +70,6 @@ def error_of(run: SwarmRun) -> Exception | None:
     return None
 
 
-def broken_by(error: Exception | None) -> str:
-    """Return the property that is broken, the type of any other error, ``""`` for none."""
-    if isinstance(error, Violation):
-        return str(error.property)
-    return "" if error is None else type(error).__name__
-
-
 def result_of(run: SwarmRun, *, keep_trace: bool = False) -> SwarmResult:
     """Run ``run`` and return how it went; any error in it is a finding.
 
@@ -83,10 +77,12 @@ def result_of(run: SwarmRun, *, keep_trace: bool = False) -> SwarmResult:
     """
     error = error_of(run)
     found = None if error is None else f"{type(error).__name__}: {error}"
-    trace = StringIO()
+    trace, run_file = StringIO(), ""
     if keep_trace or found is not None:
         run.trace.save(trace)
-    return SwarmResult(run.seed, found, run.tally, trace.getvalue())
+    if found is not None:
+        run_file = run.judged.record().to_text()
+    return SwarmResult(run.seed, found, run.tally, trace.getvalue(), run_file)
 
 
 class Summary:
@@ -108,7 +104,7 @@ class Summary:
         self.runs += 1
         self.tally.update(result.tally)
         if result.found is not None:
-            self.findings.append(result._replace(trace=""))
+            self.findings.append(result._replace(trace="", run_file=""))
 
     def command(self, result: SwarmResult) -> str:
         """Return the command that repeats a run."""

@@ -19,7 +19,8 @@ from dataclasses import replace
 
 from kvraft.check.shrink import shrink
 from kvraft.check.sweep.parallel import SwarmSettings
-from kvraft.check.sweep.results import broken_by, error_of
+from kvraft.check.sweep.replay import broken_by
+from kvraft.check.sweep.results import error_of
 from kvraft.errors import BadInput
 
 BUDGET = 200

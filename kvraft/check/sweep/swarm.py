@@ -1,15 +1,16 @@
 """The swarm: random runs of small clusters, under every kind of fault.
 
 A run draws its options from its seed: three or five members, tiny segments, memtables, messages
-and budgets.  Clients act (``clients.py``) while faults come and go (``faults/``).  After each
-step of the world that reports an event, all checkers look; the expensive checks run after some of
-these steps, and at the end, when everything is repaired::
+and budgets.  Clients act (``clients.py``) while faults come and go (``faults/``).  All
+that they do is an action of a run (``kvraft.sim.Run``), in which every checker looks after each
+step (judged.py)::
 
-    draw ──► act, act, act, … ──► repair ──► check_liveness ──► last look, and judge_calls
+    draw ──► act, act, act, … ──► repair ──► the end: liveness, and a last look
               │ with faults
-              ╰─ every step: WorldChecker, TransactionChecker, RetentionChecker, EqualityChecker
+              ╰─ verbs ──► JudgedRun ──► a run file, in which no chance is left
 
-Invariant: a run is a function of its seed and of the code, so a finding can be repeated.
+Invariants: a run is a function of its seed and of the code, so a finding can be repeated; and its
+actions give the same trace without the swarm.
 
 A long range of runs must reach everything in :data:`REACHED`, or the swarm itself is at fault.
 
@@ -20,19 +21,14 @@ FoundationDB's simulation, 2014; Antithesis on "sometimes" assertions.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
-from kvraft.check.equality import EqualityChecker
-from kvraft.check.history import Effect, TransactionChecker, judge_calls, record
-from kvraft.check.invariants import WorldChecker
-from kvraft.check.liveness import check_liveness
-from kvraft.check.marks import MARKS, MarkSpotter
-from kvraft.check.moved import News
-from kvraft.check.properties import Violation
-from kvraft.check.storage import RetentionChecker
-from kvraft.check.sweep.clients import Clients, check_rows
+from kvraft.check.history import Effect
+from kvraft.check.marks import MARKS
+from kvraft.check.sweep.clients import Clients
 from kvraft.check.sweep.faults import KINDS, Faults
+from kvraft.check.sweep.judged import JudgedRun
 from kvraft.client import Client
 from kvraft.events import (
     Compacted,
@@ -52,9 +48,8 @@ from kvraft.events import (
 )
 from kvraft.lsm import Levelled, Tiered
 from kvraft.raft import Raft, RaftOptions
-from kvraft.record import TxnId
 from kvraft.replica import Replica, ReplicaOptions
-from kvraft.sim import World
+from kvraft.sim import Run
 
 ACTS = 150
 
@@ -109,17 +104,6 @@ _NAMES = {
 }
 
 
-class _Watched(World):
-    """A world that calls ``watch`` after each step, whoever makes it."""
-
-    watch: Callable[[], None] | None = None
-
-    def stepped(self) -> None:
-        """Call ``watch``."""
-        if self.watch is not None:
-            self.watch()
-
-
 def draw_options(random: Random) -> ReplicaOptions:
     """Return random options, small enough that much happens in a short run."""
     levelled = Levelled(tables=2, level_bytes=4_000, fanout=3, table_bytes=1_000)
@@ -169,13 +153,12 @@ class SwarmRun:
     ) -> None:
         random = self._random = Random(f"swarm/{seed}")
         self.seed = seed
-        self.tally: Counter[str] = Counter()
         self._acts = range(acts) if only is None else only
         self._trouble = random.choice((0.05, 0.1, 0.2))
         """The chance that a fault comes with an act."""
         self.options = draw_options(random)
         drawn = random.choice((3, 3, 5))
-        self.world = _Watched(
+        run = Run(
             members or drawn,
             seed=seed,
             options=self.options,
@@ -184,27 +167,23 @@ class SwarmRun:
             consensus=consensus,
             client=client,
         )
-        self._calls = record(self.world)
-        self._news = News(self.world)
-        self._world_checker = WorldChecker(self.world)
-        self.transactions = TransactionChecker(self.world)
-        budget = self.options.retain_bytes
-        self._equality = EqualityChecker(self.world)
-        self._marks = MarkSpotter(self.world, self.tally)
-        self._truncations = RetentionChecker(self.world.trace, self.world.members, budget)
         names = [f"c{number}" for number in range(random.randint(2, 4))]
         # With small chunks a giant would take too long.
         giants = int(random.random() < 0.3 and self.options.raft.max_batch_bytes > 1_000)
-        beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 0, 1, 2))
-        shared = (self.world, random, names, self.tally)
+        beheadings, losses = random.choice((0, 2, 4)), random.choice((0, 1, 2, 4))
+        every = 400 if giants else random.choice((50, 150, 400))
+        self.judged = JudgedRun(run, every=every, after=self._stepped)
+        """The run that is recorded and judged: all acts and faults go through it."""
+        self.tally = self.judged.tally
+        self.world = run.world
+        shared = (self.judged, random, names)
         kinds = {name: KINDS[name] for name in faults}
         self.faults = Faults(*shared, kinds=kinds, beheadings=beheadings, losses=losses)
         self.clients = Clients(*shared, giants, self.faults.present)
         self.faults.write_large = self.clients.write_large
-        self._steps = self._seen = 0  # steps that reported an event, and events looked at
+        self.faults.write_some = self.clients.write_some
+        self.faults.read_at = self.clients.read_at
         self.acted: list[tuple[int, int]] = []  # acts so far, each with the events before it
-        self._every = 400 if giants else random.choice((50, 150, 400))
-        """After how many steps the expensive checks run."""
 
     @property
     def trace(self) -> Trace:
@@ -216,7 +195,6 @@ class SwarmRun:
 
         Any other error is a finding as well.
         """
-        self.world.watch = self._watch
         try:
             self.start()
             self.faults.draw()
@@ -231,6 +209,9 @@ class SwarmRun:
                 self.world.run_for(self._random.choice((1, 2, 5, 15, 40)))
             self._random.seed(f"swarm/{self.seed}/end")
             self._end()
+        except Exception as error:
+            self.judged.stop(error)
+            raise
         finally:
             self._count()
             self.world.close()
@@ -238,71 +219,27 @@ class SwarmRun:
     def start(self) -> None:
         """Wait for a leader, and write the first data."""
         self.world.run_until(lambda: self.world.leader() is not None)
-        self.clients.fill_accounts()
+        self.clients.begin()
 
     def _act(self) -> None:
         self._random.choice(self.clients.acts())()
 
-    def _watch(self) -> None:
-        if len(self.trace) > self._seen:  # otherwise only time has passed
-            self._seen = len(self.trace)
-            self._steps += 1
-            self._news.gather()
-            self._world_checker.check_moved(self._news)
-            self.transactions.check_moved(self._news)
-            self._truncations.check()
-            self._equality.check_moved(self._news)
-            self._marks.check(self._news.members)
-            if self._steps % self._every == 0:
-                self._look()
+    def _stepped(self) -> None:
         self.faults.do_due()
 
-    def _look(self) -> None:
-        """Run the expensive checks, on everything that members hold."""
-        self.transactions.check_members()
-        with self.world.undisturbed():
-            for name, replica in self.world.replicas.items():
-                oldest, newest = replica.tree.horizon, replica.tree.timestamp
-                for at in {oldest: 0, (oldest + newest) // 2: 0, newest: 0}:
-                    check_rows(name, dict(replica.tree.scan(b"a", b"z", at=at)))
-
     def _end(self) -> None:
-        """Repair everything, see the cluster at work again, and check a last time."""
-        world, faults = self.world, self.faults
+        """Repair everything, and see the cluster at work again."""
+        faults = self.faults
         faults.end_all()
         faults.do_waiting()
         faults.end_all()
-        world.client("last")
-        check_liveness(world, list(world.clients.values()))
-        world.settle()
-        self._look()
-        self.transactions.check_members(moments=6)
-        self.transactions.check_tickets(ticket for _, ticket in self.clients.tickets)
-        self._judge_calls()
-        there = faults.current()
-        applied = {world.replicas[name].tree.applied for name in there}
-        if set(world.replicas) != set(faults.members) or len(applied) != 1:
-            what = f"after all repairs, members have applied {sorted(applied)}"
-            raise Violation("progress", (), what)
-        self.clients.check_counter(there)
-
-    def _judge_calls(self) -> None:
-        """Judge what clients called and got, from outside the client library."""
-        outcome = self.transactions.model.outcome
-
-        def place(txn: TxnId) -> int:
-            fate = outcome(txn)
-            return fate.index if fate is not None and fate.effect is Effect.APPLIED else 0
-
-        judged = judge_calls(self._calls, place)
-        self.tally["calls ordered"] += judged.operations
-        if judged.how != "log":
-            self.tally[f"histories ordered by {judged.how}"] += 1
+        self.judged.repair()
+        self.judged.end()
 
     def _count(self) -> None:
         """Count what happened in the run."""
-        tally = self.tally
-        for fates in self.transactions.model.fates.values():
+        tally, transactions = self.tally, self.judged.transactions
+        for fates in transactions.model.fates.values():
             for fate in fates:
                 tally[_NAMES[fate.effect]] += 1
         for name, kind in _EVENTS.items():
@@ -317,5 +254,5 @@ class SwarmRun:
         tally["writes refused as overloaded"] = kinds["Overloaded"]
         tally["writes refused for their stamp"] = kinds["Rejected"]
         self.clients.count_large()
-        tally["reads compared"] += self.transactions.reads
-        tally["pages compared"] += self.transactions.pages
+        tally["reads compared"] += transactions.reads
+        tally["pages compared"] += transactions.pages

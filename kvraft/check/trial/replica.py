@@ -2,9 +2,9 @@
 
 A replica is a subclass of :class:`~kvraft.replica.Replica`, which clients and faults meet as they
 meet kvraft's own.  A run stops at the first thing that breaks, so what is reported is what broke
-first; it is made small by leaving acts out (check/sweep)::
+first; it is made small by leaving out acts, then actions (check/sweep), and is a run file::
 
-    seed 1, 2, 3, … ──► SwarmRun ──► what broke first ──► fewer acts that break the same
+    seed 1, 2, 3, … ──► SwarmRun ──► what broke first ──► fewer acts ──► fewer actions
 
 >>> from kvraft.replica import Replica
 >>> judge_replica(Replica, runs=1).verdict("one state machine").outcome.value
@@ -14,20 +14,28 @@ first; it is made small by leaving acts out (check/sweep)::
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from io import StringIO
 
 from kvraft import inputs
+from kvraft.check.bugs import Bug
 from kvraft.check.history import Promise as Answers
 from kvraft.check.invariants import MARKS
 from kvraft.check.liveness import Liveness
 from kvraft.check.properties import Property, Violation
 from kvraft.check.shrink import shrink
 from kvraft.check.storage import RetentionProperty
-from kvraft.check.sweep import SwarmRun, error_of
+from kvraft.check.sweep import (
+    Judgement,
+    SwarmRun,
+    error_of,
+    history_lines,
+    judge_record,
+    shrink_record,
+)
 from kvraft.check.trial.guest import error_words
 from kvraft.check.trial.promises import Promise
 from kvraft.check.trial.report import Outcome, Report, Verdict
 from kvraft.replica import Replica
+from kvraft.sim import RunRecord
 
 RUNS = 20
 """How many runs a trial of a replica has."""
@@ -95,7 +103,7 @@ class _Trial:
 
     def shrunk(self, name: str, what: str, number: int, run: SwarmRun) -> Verdict:
         """Return the verdict on what broke in the run of that number, made small."""
-        acts = [act for act, _ in run.acted]
+        acts, first = [act for act, _ in run.acted], run.judged.record()
 
         def breaks(only: Sequence[int]) -> bool:
             return self.play(run.seed, only)[0] == name
@@ -103,12 +111,27 @@ class _Trial:
         few = shrink(acts, breaks, budget=self._shrinking)
         if len(few) < len(acts):
             _, what, run = self.play(run.seed, few)
-        starts = [start for _, start in run.acted]
-        ends = [*starts[1:], len(run.trace)] if starts else []
-        lines = [("elect a leader, and write the first data", (starts or [len(run.trace)])[0])]
-        for (act, _), end in zip(run.acted, ends, strict=True):
-            lines.append((f"act {act} of the run under seed {run.seed}", end))
-        saved = StringIO()
-        run.trace.save(saved)
-        shrunk = lines, len(acts), saved.getvalue(), run.trace
+        record, of = run.judged.record(), len(first.actions)
+        small = self._fewer_actions(name, record)
+        if small is None:  # it broke only as the swarm has it, such as in a look that came then
+            lines = [(line, len(run.trace)) for line in history_lines(record)]
+            shrunk = lines, of, record.to_text(), run.trace
+        else:
+            trace = small.run.trace[: small.step + 1]
+            ends = [*small.run.steps_before[1:], len(trace)]
+            words = list(history_lines(small.record)) or ["elect a leader"]
+            lines = list(zip(words, ends, strict=False))
+            what = small.error.what if isinstance(small.error, Violation) else what
+            shrunk = lines, of, small.record.to_text(), trace
         return Verdict(name, Outcome.BROKEN, self._runs, number, what, *shrunk)
+
+    def _fewer_actions(self, name: str, record: RunRecord) -> Judgement | None:
+        """Return the smallest run that breaks the same, ``None`` if its actions alone do not."""
+        code = Bug("on trial", replica=self._made)
+        self._alive()
+        first = judge_record(record, code)
+        property = first.broken if isinstance(first.error, Violation) else Promise.ANSWERS
+        if not first.broken or property != name:
+            return None
+        self._alive()
+        return shrink_record(record, code, budget=2 * self._shrinking, alive=self._alive)

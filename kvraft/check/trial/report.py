@@ -11,7 +11,7 @@ As JSON (``kvraft check --json``) a report is one table::
         {"property": "one lease", "outcome": "not tried", "what": "it has no leases"}]}
 
 ``lines`` are the ``steps`` that are left of the ``of`` steps of the run, and ``file`` is what
-``kvraft play`` plays: a scenario; of a replica it is the trace, which a sandbox opens.
+``kvraft play`` plays: a scenario; of a replica it is a run file.
 """
 
 from __future__ import annotations

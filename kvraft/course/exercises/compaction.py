@@ -109,6 +109,7 @@ MOST_WRITTEN, MOST_READ = 5.5, 5.0
 """The bounds: bytes written for each byte put in, blocks looked at for each key asked for."""
 AT_REST = 40
 """The most compactions after the last write until nothing is left to merge."""
+FOREVER = "It merges forever: when are tables fine as they are?"
 DEEPEST = 9
 
 
@@ -182,17 +183,20 @@ def check_pick(pick: PickRule) -> str:
 def _tried(strategy: LearnersStrategy) -> str:
     """Put a tree with ``strategy`` under load; return its cost, or raise what is wrong."""
     load, random, samples = TreeLoad(replace(SMALL_TREE, strategy=strategy)), Random("probes"), []
+    counts = load.tree.counts
     for key, value in random_writes(8, WRITES, KEYS):
         load.write(key, value)
         if load.writes % 20 == 0:
             samples.append(load.sample(random))
         if strategy.wrong:
             raise strategy.wrong
-    begun = load.tree.counts.compactions
+        if counts.compactions > AT_REST + DEEPEST * counts.flushes:  # each level, for each table
+            raise Wrong(FOREVER)
+    begun = counts.compactions
     while load.tree.has_work:
         load.tree.work()
-        if load.tree.counts.compactions > begun + AT_REST:
-            raise Wrong("When writes stop, it merges forever: when are tables fine as they are?")
+        if counts.compactions > begun + AT_REST:
+            raise Wrong(FOREVER)
     load.tree.verify()
     cost = amplification_of(samples)
     if strategy.wrong:

@@ -6,7 +6,7 @@ is the seam between a world and what touches it: a cell, a picture or a file::
     Run ─────► World            what it is like now: run.world, run.trace, run.now
     run.py     ▲
      ├─ verbs ─╯                what can be done: VERBS, each with parameters and refusals
-     │  verbs.py ──► member_verbs.py, traffic_verbs.py ──► verb.py ──► parameters.py
+     │  verbs.py ──► member_verbs.py, traffic_verbs.py, client_verbs.py ──► verb.py
      ├─ actions                 what was done: a verb with arguments, at a time   action.py
      ├─ ladder                  checkpoints, from which forks begin               ladder.py
      └─ files                   a few lines of text         file.py, options.py
@@ -45,11 +45,11 @@ True
 """
 
 from kvraft.sim.runs.action import Action, Argument
-from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS
+from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS, RunRecord, parse_run, read_run
 from kvraft.sim.runs.options import options_from_json
 from kvraft.sim.runs.parameters import Parameter, ParameterKind
 from kvraft.sim.runs.run import Run
-from kvraft.sim.runs.verb import Target, Verb
+from kvraft.sim.runs.verb import NotNow, Target, Verb
 from kvraft.sim.runs.verbs import VERBS
 
 __all__ = [
@@ -58,10 +58,14 @@ __all__ = [
     "VERBS",
     "Action",
     "Argument",
+    "NotNow",
     "Parameter",
     "ParameterKind",
     "Run",
+    "RunRecord",
     "Target",
     "Verb",
     "options_from_json",
+    "parse_run",
+    "read_run",
 ]

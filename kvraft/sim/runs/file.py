@@ -3,9 +3,9 @@
 Lines of JSON in ASCII.  The first is a table, the header; each other one is an action: its time in
 microseconds, its verb and its arguments::
 
-    {"kvraft_run": 1, "version": "0.1.0", "members": ["n1", "n2", "n3"], "seed": 1, "options": {},
-     "consensus": "", "replica": "", "actions": 2, "until": 900000, "steps": 316,
-     "digest": "5f0c…", "every": 1, "marks": "q3Zt…"}
+    {"kvraft_run": 2, "version": "0.1.0", "members": ["n1", "n2", "n3"], "seed": 1, "options": {},
+     "reorder": false, "consensus": "", "replica": "", "client": "", "actions": 2,
+     "until": 900000, "steps": 316, "digest": "5f0c…", "every": 1, "marks": "q3Zt…"}
     [250300, "put", "alice", "color", "red"]
     [350300, "crash", "n1"]
 
@@ -13,12 +13,13 @@ microseconds, its verb and its arguments::
 kvraft_run  the number of this format
 version     the version of kvraft that wrote it
 options     those that differ from the defaults (runs/options.py)
-consensus   the name of the class that all members run, ``""`` for kvraft's own; so for replica.
-            Code is never loaded for a file: the caller that plays it passes the class
+reorder     whether messages may overtake each other on a link
+consensus   the name of the class that all members run, ``""`` for kvraft's own; so for replica and
+            client.  Code is never loaded for a file: the caller that plays it passes the class
 actions     how many there are, so that a file that was cut short is noticed
 until       when the run stands, in microseconds
 steps       how many steps its trace has
-digest      the SHA-256 of the trace
+digest      the SHA-256 of the trace; ``""`` if none was recorded, and then nothing is compared
 every       how many steps each mark stands for
 marks       two characters of base64 for each ``every`` steps: the first 12 bits of the SHA-256 of
             the trace until then.  By them the first step that differs is found
@@ -34,6 +35,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from kvraft.display import counted
@@ -44,7 +46,7 @@ from kvraft.replica import ReplicaOptions
 from kvraft.sim.runs.action import Action, Argument
 from kvraft.sim.runs.options import options_from_json, options_to_json
 
-FORMAT = 1
+FORMAT = 2
 MOST_ACTIONS = 10_000
 """How many actions a run can have."""
 MOST_MARKS = 4_096
@@ -66,7 +68,12 @@ class Footprint:
     marks: str
 
     def difference(self, trace: Trace) -> str:
-        """Return in a few words where ``trace`` first differs, ``""`` if it does not."""
+        """Return in a few words where ``trace`` first differs, ``""`` if it does not.
+
+        Nothing differs from a footprint without a digest.
+        """
+        if not self.digest:
+            return ""
         other = footprint(trace, self.every)
         if other == self:
             return ""
@@ -101,8 +108,10 @@ class RunRecord:
     members: tuple[str, ...]
     seed: int
     options: ReplicaOptions
+    reorder: bool
     consensus: str
     replica: str
+    client: str
     until: int
     footprint: Footprint
     actions: tuple[Action, ...]
@@ -115,8 +124,10 @@ class RunRecord:
             "members": self.members,
             "seed": self.seed,
             "options": options_to_json(self.options),
+            "reorder": self.reorder,
             "consensus": self.consensus,
             "replica": self.replica,
+            "client": self.client,
             "actions": len(self.actions),
             "until": self.until,
             **{field.name: getattr(self.footprint, field.name) for field in fields(Footprint)},
@@ -131,8 +142,10 @@ _HEADER: dict[str, type] = {
     "members": list,
     "seed": int,
     "options": dict,
+    "reorder": bool,
     "consensus": str,
     "replica": str,
+    "client": str,
     "actions": int,
     "until": int,
     "steps": int,
@@ -140,7 +153,21 @@ _HEADER: dict[str, type] = {
     "every": int,
     "marks": str,
 }
-_WORDS = {int: "a whole number", str: "text", list: "a list", dict: "a table"}
+_WORDS = {
+    int: "a whole number",
+    str: "text",
+    list: "a list",
+    dict: "a table",
+    bool: "true or false",
+}
+
+
+def read_run(path: str | Path) -> str:
+    """Return the text of the run file at ``path``; ``BadInput`` if it is not text in ASCII."""
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not a run file, which is text in ASCII") from None
 
 
 def parse_run(text: str, name: str) -> RunRecord:
@@ -168,8 +195,10 @@ def parse_run(text: str, name: str) -> RunRecord:
         tuple(header["members"]),
         header["seed"],
         header["options"],
+        header["reorder"],
         header["consensus"],
         header["replica"],
+        header["client"],
         header["until"],
         Footprint(*(header[field.name] for field in fields(Footprint))),
         tuple(actions),

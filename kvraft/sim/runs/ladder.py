@@ -75,5 +75,8 @@ class Ladder:
 
 
 def copy_world(world: World, steps: Iterable[TraceStep]) -> World:
-    """Return a copy of ``world`` that goes on like it, after the ``steps`` of another trace."""
-    return copy.deepcopy(world, {id(world.trace): Trace(steps)})
+    """Return a copy of ``world`` that goes on like it, after the ``steps`` of another trace.
+
+    Nobody watches the copy.
+    """
+    return copy.deepcopy(world, {id(world.watch): None, id(world.trace): Trace(steps)})

@@ -61,12 +61,14 @@ def _crash(world: World, member: str, after: str) -> None:
         world.report(member, CrashPlanned(after))
 
 
-def _restart(world: World, member: str) -> None:
-    """Start a member; if its disk does not allow that, report why."""
+def _restart(world: World, member: str) -> Exception | None:
+    """Start a member; if its disk does not allow that, report why, and return it."""
     try:
         world.restart(member)
     except (KvraftError, OSError) as error:
         world.report(member, MemberStopped(str(error)))
+        return error
+    return None
 
 
 def _add(world: World, name: str) -> None:
@@ -217,9 +219,21 @@ def _no_byte(world: World, member: str, file: str, offset: int, mask: int) -> st
     return "" if offset < size else f"{file} has {size} bytes, and none at {offset}"
 
 
+def _in_use(world: World, member: str, *_: Any) -> str:
+    return world.why_in_use(member)
+
+
+def _no_copy(world: World, member: str) -> str:
+    return world.why_in_use(member) or world.why_no_copy(member)
+
+
 def _no_wipe(world: World, member: str) -> str:
     return world.why_in_use(member) or ("" if world.disk(member).names() else "it is empty")
 
+
+CALL = Parameter("call", ParameterKind.NUMBER, 1, least=1, unit="calls on")
+SEED = Parameter("seed", ParameterKind.NUMBER, 0, most=1 << 32)
+"""Says what chance decides, such as how much of an unsynced write is there afterwards."""
 
 DISK_VERBS = (
     Verb(
@@ -265,5 +279,95 @@ DISK_VERBS = (
         "Lose all files of a member that is down.",
         lambda world, member: world.wipe_disk(member),
         _no_wipe,
+    ),
+    Verb(
+        "break_disk",
+        Target.DISK,
+        (MEMBER, CALL, Parameter("reads", ParameterKind.FLAG, False), SEED),
+        "Make one of the next calls to the disk of a member fail, a write or a read: its process "
+        "dies of it.",
+        lambda world, member, call, reads, seed: world.break_disk(
+            member, call, reads=reads, seed=seed
+        ),
+    ),
+    Verb(
+        "cut_power",
+        Target.DISK,
+        (MEMBER, CALL, SEED),
+        "Cut the power of a member in the middle of one of the next writes to its disk.",
+        lambda world, member, call, seed: world.cut_power(member, call, seed),
+    ),
+    Verb(
+        "slow_disk",
+        Target.DISK,
+        (MEMBER, Parameter("micros", ParameterKind.NUMBER, 20_000, unit="µs")),
+        "Make each sync of the disk of a member take so long; 500 µs are usual.",
+        lambda world, member, micros: world.slow_disk(member, micros),
+    ),
+    Verb(
+        "repair_disk",
+        Target.DISK,
+        (MEMBER,),
+        "Give a member a disk that works: with room, as fast as usual, and nothing planned.",
+        lambda world, member: world.repair_disk(member),
+        World.why_no_repair,
+    ),
+    Verb(
+        "switch_off",
+        Target.DISK,
+        (MEMBER, SEED, Parameter("reorder", ParameterKind.FLAG, False)),
+        "Switch off the machine of a member that is down: what it had not synced may be lost.",
+        lambda world, member, seed, reorder: world.switch_off(member, seed, reorder=reorder),
+        _in_use,
+        offered=False,
+    ),
+    Verb(
+        "lie_about_syncs",
+        Target.DISK,
+        (MEMBER, Parameter("percent", ParameterKind.NUMBER, 100, most=100), SEED),
+        "Make syncs of the disk of a member succeed and do nothing, until it is repaired.",
+        lambda world, *arguments: world.lie_about_syncs(*arguments),
+        offered=False,
+    ),
+    Verb(
+        "misdirect",
+        Target.DISK,
+        (MEMBER, CALL, SEED),
+        "Make one of the next appends to the disk of a member land elsewhere.",
+        lambda world, *arguments: world.misdirect(*arguments),
+        offered=False,
+    ),
+    Verb(
+        "remember_disk",
+        Target.DISK,
+        (MEMBER,),
+        "Have the disk of a member remember what it holds now.",
+        lambda world, member: world.remember_disk(member),
+        offered=False,
+    ),
+    Verb(
+        "go_stale",
+        Target.DISK,
+        (MEMBER, Parameter("sector", ParameterKind.NUMBER, 512, least=1, unit="bytes"), SEED),
+        "Have a sector of a member's disk hold what it held when the disk was to remember it.",
+        lambda world, *arguments: world.go_stale(*arguments),
+        offered=False,
+    ),
+    Verb(
+        "copy_disk",
+        Target.DISK,
+        (MEMBER,),
+        "Copy the disk of a member.",
+        lambda world, member: world.copy_disk(member),
+        offered=False,
+    ),
+    Verb(
+        "bring_copy",
+        Target.DISK,
+        (MEMBER,),
+        "Give a member that is down the copy of its disk instead of the disk that it had.",
+        lambda world, member: world.bring_copy(member),
+        _no_copy,
+        offered=False,
     ),
 )

@@ -42,6 +42,8 @@ class ParameterKind(StrEnum):
     """The name of a file on a disk."""
     TEXT = "text"
     """Any text, which stands for bytes."""
+    TEXTS = "texts"
+    """Texts, which stand for bytes."""
     WRITES = "writes"
     """Pairs of a key and its value, which is ``None`` to delete the key."""
     DRAIN_STEP = "drain step"
@@ -86,6 +88,8 @@ class Parameter:
                 return inputs.flag(value, what)
             case ParameterKind.FILE | ParameterKind.TEXT:
                 return _text(value, what)
+            case ParameterKind.TEXTS:
+                return tuple(_text(row, what) for row in _rows(value, what))
             case ParameterKind.WRITES:
                 return tuple(_write(row, what) for row in _rows(value, what))
             case ParameterKind.DRAIN_STEP:

@@ -19,16 +19,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from kvraft import __version__, inputs
+from kvraft.client import Client
 from kvraft.errors import BadInput, KvraftError, TimedOut
 from kvraft.events import Trace
 from kvraft.raft import Raft
 from kvraft.replica import Replica, ReplicaOptions
 from kvraft.sim.runs.action import Action, Argument
-from kvraft.sim.runs.file import LONGEST_RUN, MOST_ACTIONS, RunRecord, footprint, parse_run
+from kvraft.sim.runs.file import (
+    LONGEST_RUN,
+    MOST_ACTIONS,
+    RunRecord,
+    footprint,
+    parse_run,
+    read_run,
+)
 from kvraft.sim.runs.ladder import Ladder, copy_world
-from kvraft.sim.runs.verb import Verb
+from kvraft.sim.runs.verb import NotNow, Verb
 from kvraft.sim.runs.verbs import find_verb
 from kvraft.sim.timeline import MILLISECOND
 from kvraft.sim.world import World
@@ -37,7 +46,7 @@ from kvraft.sim.world import World
 class Run:
     """A world of ``members`` under ``seed``, after the ``actions``, which are its whole history.
 
-    ``members``, ``options``, ``consensus`` and ``replica`` are those of a
+    ``members``, ``options``, ``reorder``, ``consensus``, ``replica`` and ``client`` are those of a
     :class:`~kvraft.sim.World`.  Raises :class:`~kvraft.errors.BadInput` for invalid arguments, here
     and in every method.
     """
@@ -49,15 +58,24 @@ class Run:
         seed: int = 0,
         options: ReplicaOptions | None = None,
         actions: Iterable[Action] = (),
+        reorder: bool = False,
         consensus: type[Raft] = Raft,
         replica: type[Replica] = Replica,
+        client: type[Client] = Client,
     ) -> None:
         self.members = inputs.members(members)
         self.seed = seed
         self.options = ReplicaOptions() if options is None else options
-        self.consensus, self.replica = consensus, replica
+        self.reorder = reorder
+        self.consensus, self.replica, self.client = consensus, replica, client
         self.world = World(
-            self.members, seed=seed, options=self.options, consensus=consensus, replica=replica
+            self.members,
+            seed=seed,
+            options=self.options,
+            reorder=reorder,
+            consensus=consensus,
+            replica=replica,
+            client=client,
         )
         """The world as it is now: to look at."""
         self.difference = ""
@@ -116,14 +134,21 @@ class Run:
         Raises :class:`~kvraft.errors.BadInput` with what :meth:`refusal` returns, and
         :class:`~kvraft.errors.Busy` if the leader cannot do it now; then nothing was done.
         """
+        self.perform(verb, *arguments, **named)
+        return self._actions[-1]
+
+    def perform(self, verb: str, *arguments: object, **named: object) -> Any:
+        """Do the same as :meth:`act`, and return what comes of it: a ticket, a pending read.
+
+        For most verbs that is nothing.
+        """
         self.run_to(self.now)
         found, bound = self._check(verb, arguments, named)
         steps = len(self.trace)
-        found.do(self.world, *bound)
-        action = Action(self.now, verb, found.shortened(bound))
-        self._actions.append(action)
+        result = found.do(self.world, *bound)
+        self._actions.append(Action(self.now, verb, found.shortened(bound)))
         self._began.append(steps)
-        return action
+        return result
 
     def _check(
         self, verb: str, arguments: Sequence[object], named: Mapping[str, object]
@@ -132,7 +157,7 @@ class Run:
         found = find_verb(verb)
         bound = found.bind(self.world, arguments, named)
         if why := found.refuse(self.world, *bound):
-            raise BadInput(f"{verb}: {why}")
+            raise NotNow(f"{verb}: {why}")
         if len(self._actions) >= MOST_ACTIONS:
             raise BadInput(f"a run can have {MOST_ACTIONS:,} actions, and this one has them")
         return found, bound
@@ -217,19 +242,30 @@ class Run:
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────
 
-    def to_text(self) -> str:
-        """Return the text of a run file (runs/file.py)."""
+    def record(self, moment: tuple[int, int] | None = None) -> RunRecord:
+        """Return what a run file says of it: up to now, or up to an earlier moment.
+
+        That is a time in microseconds, and how many steps the trace had then, when all actions
+        until that time were done.
+        """
+        until, steps = moment or (self.now, len(self.trace))
         return RunRecord(
             __version__,
             self.members,
             self.seed,
             self.options,
+            self.reorder,
             _foreign(self.consensus, Raft),
             _foreign(self.replica, Replica),
-            self.now,
-            footprint(self.trace),
-            self.actions,
-        ).to_text()
+            _foreign(self.client, Client),
+            until,
+            footprint(self.trace[:steps]),
+            tuple(action for action in self._actions if action.at <= until),
+        )
+
+    def to_text(self) -> str:
+        """Return the text of a run file (runs/file.py)."""
+        return self.record().to_text()
 
     def save(self, path: str | Path) -> None:
         """Write a run file."""
@@ -242,13 +278,11 @@ class Run:
         *,
         consensus: type[Raft] | None = None,
         replica: type[Replica] | None = None,
+        client: type[Client] | None = None,
     ) -> Run:
         """Return the run that :meth:`save` wrote, replayed; see :meth:`parse`."""
-        try:
-            text = Path(path).read_text(encoding="ascii")
-        except UnicodeDecodeError:
-            raise BadInput(f"{path} is not a run file, which is text in ASCII") from None
-        return cls.parse(text, str(path), consensus=consensus, replica=replica)
+        text = read_run(path)
+        return cls.parse(text, str(path), consensus=consensus, replica=replica, client=client)
 
     @classmethod
     def parse(
@@ -258,10 +292,11 @@ class Run:
         *,
         consensus: type[Raft] | None = None,
         replica: type[Replica] | None = None,
+        client: type[Client] | None = None,
     ) -> Run:
         """Return the run in ``text``, replayed; errors call it ``name``.
 
-        ``consensus`` and ``replica`` are the classes that its members ran, if not kvraft's own.
+        ``consensus``, ``replica`` and ``client`` are the classes that it ran, if not kvraft's own.
         Raises :class:`~kvraft.errors.BadInput` if the file is damaged or needs other classes, and
         if it does not replay to the letter.  A file of another version of kvraft may not: then the
         run is what this version makes of it, and :attr:`difference` says where it differs.
@@ -269,19 +304,34 @@ class Run:
         record = parse_run(text, name)
         _check_class("consensus", record.consensus, consensus, Raft, name)
         _check_class("replica", record.replica, replica, Replica, name)
-        run = cls(
-            record.members,
-            seed=record.seed,
-            options=record.options,
-            consensus=consensus or Raft,
-            replica=replica or Replica,
-        )
+        _check_class("client", record.client, client, Client, name)
+        run = cls.begin(record, consensus=consensus, replica=replica, client=client)
         refused = run._play(record, name)
         run.difference = record.footprint.difference(run.trace) or refused
         run.difference += f"; {refused}" if refused and refused != run.difference else ""
         if run.difference and record.version == __version__:
             raise BadInput(f"{name} does not replay to the letter: {run.difference}")
         return run
+
+    @classmethod
+    def begin(
+        cls,
+        record: RunRecord,
+        *,
+        consensus: type[Raft] | None = None,
+        replica: type[Replica] | None = None,
+        client: type[Client] | None = None,
+    ) -> Run:
+        """Return the run of a file as it was at its beginning, before any of its actions."""
+        return cls(
+            record.members,
+            seed=record.seed,
+            options=record.options,
+            reorder=record.reorder,
+            consensus=consensus or Raft,
+            replica=replica or Replica,
+            client=client or Client,
+        )
 
     def _play(self, record: RunRecord, name: str) -> str:
         """Do what a file says; return why it had to stop early, ``""`` if it had not to."""
@@ -290,8 +340,16 @@ class Run:
                 self._replay([action])
             except KvraftError as error:
                 return f"{name}, line {line}: {error}"
-        self.run_to(record.until)
+        self.finish(record)
         return ""
+
+    def finish(self, record: RunRecord) -> None:
+        """Go on to the end of a file, after its last action.
+
+        If that is in the same microsecond, what the action left to be done may not be done yet.
+        """
+        if self.now < record.until or len(self.trace) < record.footprint.steps:
+            self.run_to(record.until)
 
 
 def _foreign(code: type, own: type) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that act on links and messages, and those of clients.
+"""The verbs that act on links and messages.
 
 A message is named by its number, and in an action also by sender, receiver and kind, which are
 filled in: in a replay by another version the number may be another message's, and is refused.
@@ -11,15 +11,11 @@ from typing import Any
 
 from kvraft import inputs
 from kvraft.errors import BadInput
-from kvraft.events import OperationRequested
 from kvraft.sim.network import INTACT
-from kvraft.sim.runs.action import Argument, as_data
+from kvraft.sim.runs.action import Argument
 from kvraft.sim.runs.parameters import Parameter, ParameterKind
 from kvraft.sim.runs.verb import Target, Verb
 from kvraft.sim.world import World
-from kvraft.transaction import check_key, check_write
-
-Pairs = Sequence[tuple[str, str | None]]
 
 # ── links ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -53,6 +49,11 @@ def _no_partition(world: World, groups: Sequence[Sequence[str]]) -> str:
     except BadInput as error:
         return str(error)
     return ""
+
+
+def _no_loss(world: World, percent: int) -> str:
+    same = world.network.loss == percent / 100
+    return f"{percent} % of all messages are lost already" if same else ""
 
 
 LINK = (Parameter("sender", ParameterKind.NAME), Parameter("to", ParameterKind.NAME))
@@ -113,6 +114,15 @@ LINK_VERBS = (
         "End the partition, and repair all links.",
         lambda world: world.heal(),
     ),
+    Verb(
+        "lose",
+        Target.WORLD,
+        (Parameter("percent", ParameterKind.NUMBER, most=100, unit="%"),),
+        "Lose that share of all messages from now on; 0 ends it.",
+        lambda world, percent: world.lose(percent),
+        _no_loss,
+        offered=False,
+    ),
 )
 
 
@@ -152,6 +162,22 @@ def _no_delivery(world: World, message: int, *more: Any) -> str:
         return why
     found = world.message(message).message
     return world.network.why_unreachable(found.sender, found.to) or world.why_gone(found.to)
+
+
+def _picked(world: World, sender: str, to: str, kind: str) -> list[int]:
+    """Return the numbers of the messages in flight that all that is given fits."""
+    return [
+        envelope.id
+        for envelope in world.in_flight
+        if sender in ("", envelope.message.sender)
+        and to in ("", envelope.message.to)
+        and kind in ("", type(envelope.message).__name__)
+    ]
+
+
+def _drop_all(world: World, sender: str, to: str, kind: str) -> None:
+    for message in _picked(world, sender, to, kind):
+        world.drop(message)
 
 
 MESSAGE = (
@@ -198,87 +224,17 @@ MESSAGE_VERBS = (
         _no_delivery,
         _identify,
     ),
-)
-
-
-# ── clients ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _no_write(world: World, client: str, pairs: Pairs) -> str:
-    if not pairs:
-        return "a transaction needs at least one write"
-    try:
-        for key, value in pairs:
-            check_write(as_data(key), None if value is None else as_data(value))
-    except BadInput as error:
-        return str(error)
-    return ""
-
-
-def _no_get(world: World, client: str, key: str, member: str, stale: bool) -> str:
-    if stale and not member:
-        return "a stale read needs the name of a member"
-    try:
-        check_key(as_data(key))
-    except BadInput as error:
-        return str(error)
-    return ""
-
-
-def _write(world: World, client: str, pairs: Pairs) -> None:
-    """Have a client submit ``pairs`` as one transaction."""
-    words = [key if value is None else f"{key}={value}" for key, value in pairs]
-    world.report(client, OperationRequested("write", " ".join(words)))
-    writes = [(as_data(key), None if value is None else as_data(value)) for key, value in pairs]
-    world.client(client).submit(writes)
-
-
-def _get(world: World, client: str, key: str, member: str, stale: bool) -> None:
-    """Have a client read a key."""
-    world.report(client, OperationRequested("read", key))
-    world.client(client).start_read(as_data(key), member=member or None, stale=stale)
-
-
-CLIENT = Parameter("client", ParameterKind.CLIENT)
-KEY = Parameter("key", ParameterKind.TEXT)
-
-CLIENT_VERBS = (
     Verb(
-        "put",
-        Target.CLIENT,
-        (CLIENT, KEY, Parameter("value", ParameterKind.TEXT)),
-        "Have a client set a key to a value, without waiting for the outcome.",
-        lambda world, client, key, value: _write(world, client, [(key, value)]),
-        lambda world, client, key, value: _no_write(world, client, [(key, value)]),
-    ),
-    Verb(
-        "delete",
-        Target.CLIENT,
-        (CLIENT, KEY),
-        "Have a client delete a key, without waiting for the outcome.",
-        lambda world, client, key: _write(world, client, [(key, None)]),
-        lambda world, client, key: _no_write(world, client, [(key, None)]),
-    ),
-    Verb(
-        "write",
-        Target.CLIENT,
-        (CLIENT, Parameter("writes", ParameterKind.WRITES)),
-        "Have a client submit a transaction, without waiting for the outcome.",
-        _write,
-        _no_write,
-    ),
-    Verb(
-        "get",
-        Target.CLIENT,
+        "drop_all",
+        Target.WORLD,
         (
-            CLIENT,
-            KEY,
-            Parameter("member", ParameterKind.MEMBER, ""),
-            Parameter("stale", ParameterKind.FLAG, False),
+            Parameter("sender", ParameterKind.NAME, ""),
+            Parameter("to", ParameterKind.NAME, ""),
+            Parameter("kind", ParameterKind.TEXT, ""),
         ),
-        "Have a client read a key, from the leader or from a member, which asks the leader first "
-        "unless a stale value will do; without waiting for the outcome.",
-        _get,
-        _no_get,
+        "Lose all messages in flight, or those of a sender, to a receiver, or of a kind.",
+        _drop_all,
+        lambda world, *which: "" if _picked(world, *which) else "no such message is in flight",
+        offered=False,
     ),
 )

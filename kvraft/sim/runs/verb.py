@@ -28,6 +28,10 @@ from kvraft.sim.runs.parameters import Parameter
 from kvraft.sim.world import World
 
 
+class NotNow(BadInput):
+    """A verb cannot be done as the world is now."""
+
+
 class Target(StrEnum):
     """What a verb acts on."""
 
@@ -44,8 +48,10 @@ class Verb:
     """One verb: what it acts on, its parameters in order, and a sentence that says what it does.
 
     ``do`` does it to a world, and ``refuse`` returns why it cannot be done now, ``""`` if it can;
-    both take the arguments that ``bind`` returned.  ``complete`` fills in what was left out and can
-    be seen in the world.
+    both take the arguments that ``bind`` returned.  What ``do`` returns is for the caller: a
+    ticket, a read that is under way, the error with which a start failed.  ``complete`` fills in
+    what was left out and can be seen in the world.  The sandbox has a button for it if it is
+    ``offered``; others are for cells, files and the swarm.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Verb:
     complete: Callable[[World, tuple[Argument, ...]], tuple[Argument, ...]] = lambda world, bound: (
         bound
     )
+    offered: bool = True
 
     def bind(
         self, world: World, given: Sequence[object], named: Mapping[str, object] | None = None

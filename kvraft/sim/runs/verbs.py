@@ -3,20 +3,23 @@
 ========= ========================================================================================
 member    crash restart timeout pause resume transfer cancel_transfer set_clock add rebuild change
 link      cut slow lossy clog repair
-world     partition heal
-message   drop duplicate delay deliver
-disk      flush fill extend corrupt wipe
-client    put delete write get
+world     partition heal lose
+message   drop duplicate delay deliver drop_all
+disk      flush fill extend corrupt wipe break_disk cut_power slow_disk repair_disk switch_off
+          copy_disk bring_copy lie_about_syncs misdirect remember_disk go_stale
+client    put delete write get scan increment write_large retry dismiss
 ========= ========================================================================================
 
-Those of members and disks are in runs/member_verbs.py, the others in runs/traffic_verbs.py.
+Those of members and disks are in runs/member_verbs.py, those of links and messages in
+runs/traffic_verbs.py, those of clients in runs/client_verbs.py.
 """
 
 from __future__ import annotations
 
 from kvraft.errors import BadInput
+from kvraft.sim.runs.client_verbs import CLIENT_VERBS
 from kvraft.sim.runs.member_verbs import DISK_VERBS, MEMBER_VERBS
-from kvraft.sim.runs.traffic_verbs import CLIENT_VERBS, LINK_VERBS, MESSAGE_VERBS
+from kvraft.sim.runs.traffic_verbs import LINK_VERBS, MESSAGE_VERBS
 from kvraft.sim.runs.verb import Verb
 
 VERBS: dict[str, Verb] = {

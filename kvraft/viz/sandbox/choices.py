@@ -81,7 +81,7 @@ def choices(run: Run, selected: str) -> list[Choice]:
     kind, _, rest = (selected or f"client {CLIENT}").partition(" ")
     names = rest.split()
     found: list[Choice] = []
-    for verb in VERBS.values():
+    for verb in filter(lambda verb: verb.offered, VERBS.values()):
         if verb.target is Target.WORLD:
             found += [] if selected else [_choice(run, verb, ())]
         elif verb.target == kind or (kind == "member" and verb.target is Target.DISK):

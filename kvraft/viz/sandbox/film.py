@@ -27,6 +27,7 @@ from kvraft.copying import immutable
 from kvraft.events import (
     CommitAdvanced,
     CompactionStarted,
+    DiskChanged,
     DiskCorrupted,
     DiskFilled,
     DiskLimited,
@@ -45,6 +46,7 @@ from kvraft.events import (
     MessageLost,
     MessageSent,
     NetworkHealed,
+    NetworkLossy,
     NetworkPartitioned,
     RoleChanged,
     SegmentDropped,
@@ -75,7 +77,7 @@ MOMENTS = (ELECTION, COMMIT, FLUSH, COMPACTION, TRUNCATION, FAULT, BROKEN)
 _FAULTS = (
     *(MemberCrashed, MemberStarted, MemberStopped, NetworkPartitioned, NetworkHealed),
     *(MemberPaused, MemberResumed, LinkChanged),
-    *(DiskFilled, DiskLimited, DiskCorrupted, DiskWiped),
+    *(DiskFilled, DiskLimited, DiskChanged, DiskCorrupted, DiskWiped, NetworkLossy),
 )
 
 

@@ -12,6 +12,7 @@ from kvraft.events import (
     CompactionStarted,
     ConfigurationChanged,
     CrashPlanned,
+    DiskChanged,
     DiskCorrupted,
     DiskExtended,
     DiskFilled,
@@ -37,6 +38,7 @@ from kvraft.events import (
     MessageRejected,
     MessageSent,
     NetworkHealed,
+    NetworkLossy,
     NetworkPartitioned,
     OperationRequested,
     PinsChanged,
@@ -94,11 +96,13 @@ def interesting(trace: Trace) -> list[int]:
         TailTruncated,
         TransactionDiscarded,
         ClockSet,
+        DiskChanged,
         DiskCorrupted,
         DiskExtended,
         DiskLimited,
         DiskWiped,
         LinkChanged,
+        NetworkLossy,
         MemberPaused,
         MemberResumed,
         TimerExpired,
@@ -346,6 +350,12 @@ def _hand_sentence(who: str, event: Event) -> str:
             return f"byte {event.offset} of {event.file} on the disk of {who} is damaged"
         case DiskWiped():
             return f"the disk of {who} loses all of its {counted(event.files, 'file')}"
+        case DiskChanged():
+            return f"the disk of {who} {event.what}"
+        case NetworkLossy(percent=0):
+            return "the network loses no more messages by chance"
+        case NetworkLossy():
+            return f"the network loses {event.percent} % of all messages"
         case LinkChanged():
             return f"the link from {event.sender} to {event.to} {_link(event)}"
     return ""

@@ -28,7 +28,7 @@ def crash_in_drain(faults: Faults) -> bool:
     name = faults.victim()
     if name not in faults.world.replicas:
         return False
-    faults.world.crash(name, after=faults.random.choice(tuple(DrainStep)))
+    faults.do("crash", name, str(faults.random.choice(tuple(DrainStep))))
     faults.plan(100, 600, partial(faults.restart, name))
     return True
 
@@ -36,17 +36,56 @@ def crash_in_drain(faults: Faults) -> bool:
 def cut_power(faults: Faults) -> None:
     """Cut the power in the middle of one of the next calls to a disk."""
     name, random = faults.victim(), faults.random
-    faults.disk(name).fail_at(random.randint(1, 30), random)
+    faults.do("cut_power", name, random.randint(1, 30), faults.seed())
     faults.plan(100, 600, partial(faults.restart, name))
+
+
+def crash_loop(faults: Faults) -> bool:
+    """Crash a member again and again soon after it starts, while clients read there.
+
+    Often its links are slow as well, so that it hears what was meant for the process before.
+    """
+    name = faults.victim()
+    if name not in faults.world.replicas:
+        return False
+    if not faults.alone and faults.random.random() < 0.65:
+        slower = faults.random.choice((30, 80, 120))
+        for other in faults.members:
+            if other != name:
+                faults.do("slow", other, name, slower)
+                faults.plan(500, 900, partial(faults.do, "repair", other, name))
+    _crash_soon(faults, name, faults.random.randint(3, 6))
+    return True
+
+
+def _crash_soon(faults: Faults, name: str, times: int) -> None:
+    """Have a member run for a moment in which clients read there, and start again."""
+    if not times or name in faults.gone:
+        return
+    up = faults.random.randint(15, 130)
+    for _ in range(4):
+        faults.plan(1, up, partial(faults.read_at, name))
+    faults.plan(up, up, partial(faults.kill, name))
+    faults.plan(up + 5, up + 40, partial(faults.restart, name))
+    faults.plan(up + 40, up + 40, partial(_crash_soon, faults, name, times - 1))
+
+
+def restart_all(faults: Faults) -> None:
+    """Restart one member after another, each for a moment, as for a new release."""
+    members = faults.members
+    faults.random.shuffle(members)
+    after = 0
+    for name in members:
+        faults.plan(after, after, partial(faults.kill, name))
+        faults.plan(after + 5, after + 60, partial(faults.restart, name))
+        after += faults.random.randint(30, 250)
 
 
 def pause(faults: Faults, *, ticks: bool = True) -> bool:
     """Make the process of a member stand still; it finds out by its clock."""
     name = (faults.leases and faults.world.leader()) or faults.victim()
-    seat = faults.world.seats[name]
-    if not seat.up or seat.paused:
+    if not faults.do("pause", name, 0, ticks):
         return False
-    faults.world.pause(name, ticks=ticks)
     faults.plan(
         *faults.random.choice(((5, 80), (100, 700), (500, 2_000))), partial(faults.resume, name)
     )
@@ -92,5 +131,5 @@ def _behead(faults: Faults) -> None:
             break
     if leader in world.replicas:
         faults.kill(leader)
-        world.drop(lambda message: message.sender == leader)
+        faults.do("drop_all", leader)
         faults.plan(20, 600, partial(faults.restart, leader))

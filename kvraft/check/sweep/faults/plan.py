@@ -12,22 +12,52 @@ Invariant: what is due is done in the order of its time, and at one time in the 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 
-from kvraft.check.properties import Violation
-from kvraft.errors import Corruption, KvraftError, StateLost
-from kvraft.sim import MILLISECOND, SimDisk, World
+from kvraft.check.sweep.judged import JudgedRun
+from kvraft.disk import replacement_name
+from kvraft.errors import BadInput, Busy, NotLeader, TimedOut
+from kvraft.sim import MILLISECOND
 
 Fault = Callable[["Faults"], object]
 """What strikes a world; it returns ``False`` if there was nothing to strike."""
 
-
+REQUESTS = 1_200
+"""How often the replacement of a lost member is asked for, every 50 milliseconds."""
 ALWAYS = ("members", "transfer")
 """What may happen in any run, since it takes other faults to go wrong."""
+
+SCRIPTS = (
+    ("members", "isolation"),
+    ("members", "crash"),
+    ("members", "split-change"),
+    ("stay-away", "members", "members"),
+    ("isolation", "transfer"),
+    ("clogging", "outlived", "transfer"),
+    ("outlived", "isolation"),
+    ("duplicates", "outlived"),
+    ("duplicates", "short-lived"),
+    ("short-lived", "transfer"),
+    ("duplicates", "transfer"),
+    ("duplicates", "churn"),
+    ("reordering", "time-out", "time-out"),
+    ("reordering", "churn"),
+    ("deaf-leader", "transfer"),
+    ("deaf-leader", "isolation"),
+    ("transfer", "pause"),
+    ("one-way", "transfer"),
+    ("severed-link", "crash-loop"),
+    ("severed-link", "rolling-restart"),
+    ("bridge", "crash-loop"),
+    ("slow-link", "crash-loop"),
+)
+"""Faults that make each other worse when one comes soon after the other.
+
+Which of them a run has is drawn, and how soon.
+"""
 
 
 @dataclass(order=True, slots=True)
@@ -40,35 +70,59 @@ class _Due:
 
 
 class Faults:
-    """The faults of one world with the clients ``names``; ``kinds`` are those that may happen.
+    """The faults of one run with the clients ``names``; ``kinds`` are those that may happen.
 
     ``beheadings`` is how often a leader dies in the middle of a large transaction, ``losses`` how
-    many disks may be lost.  ``tally`` counts what happened.  ``write_large`` has a client
-    write a large transaction.
+    many disks may be lost.  ``write_large`` has a client write a large transaction, ``write_some``
+    has some write small ones, ``read_at`` has one read at the member that it is given.
+
+    A fault looks at :attr:`world`, and acts through :meth:`do` and nothing else: so it is recorded,
+    and is replayed without the swarm.
     """
 
     def __init__(
         self,
-        world: World,
+        judged: JudgedRun,
         random: Random,
         names: list[str],
-        tally: Counter[str],
         *,
         kinds: dict[str, Fault],
         beheadings: int,
         losses: int,
     ) -> None:
-        self.world, self.random, self.names, self.tally = world, random, names, tally
+        self.judged, self.world, self.tally = judged, judged.world, judged.tally
+        self.random, self.names = random, names
         self.kinds = kinds
         self.beheadings, self.losses = beheadings, losses
         self.write_large: Callable[[], None] = lambda: None
+        self.write_some: Callable[[], None] = lambda: None
+        self.read_at: Callable[[str], None] = lambda member: None
+        self.between: list[str] = []
+        """Members that alone join some which do not reach each other."""
         self.gone: list[str] = []
         """Members that lost their disks and were replaced by new members."""
-        self.leases = next(iter(world.replicas.values())).options.raft.lease_ticks > 0
+        self.doubts: dict[str, Callable[[], None]] = {}
+        """Members whose disk may not hold what it should, and how one starts that is down."""
+        self.leases = judged.run.options.raft.lease_ticks > 0
         self._due: list[_Due] = []
         self._waiting: list[Callable[[], None]] = []
         self._planned = 0
-        self._drawn: list[str] = []
+        self.drawn: list[str] = []
+        """The kinds of this run, each as often as it is likely."""
+        self.scripts: list[tuple[str, ...]] = []
+        """Those of :data:`SCRIPTS` that this run has."""
+        self._striking = False
+
+    def do(self, verb: str, *arguments: object) -> bool:
+        """Do what a verb says (``kvraft.sim.VERBS``), unless it cannot be done now; return whether.
+
+        What was due at this microsecond comes first, as in every run.
+        """
+        return self.judged.attempt(verb, *arguments)
+
+    def seed(self) -> int:
+        """Return a seed for a verb in which chance decides something."""
+        return self.random.getrandbits(32)
 
     @property
     def members(self) -> list[str]:
@@ -99,11 +153,24 @@ class Faults:
         chosen = self.random.sample(list(self.kinds), self.random.randint(few, len(self.kinds)))
         chosen = [name for name in chosen if name not in ALWAYS]
         chosen += [name for name in ALWAYS if name in self.kinds]
-        self._drawn = [name for name in chosen for _ in range(self.random.choice((1, 1, 3)))]
+        self.drawn = [name for name in chosen for _ in range(self.random.choice((1, 1, 3)))]
+        possible = [script for script in SCRIPTS if set(script) <= set(self.kinds)]
+        self.scripts = self.random.sample(possible, min(4, len(possible)))
 
     def strike_soon(self) -> None:
-        """Plan a fault of a kind that was drawn."""
-        self.plan(0, 40, partial(self.strike, self.random.choice(self._drawn)))
+        """Plan a fault of a kind that was drawn, or a few that make each other worse."""
+        if not self.scripts or self.random.random() < 0.65:
+            self.plan(0, 40, partial(self.strike, self.random.choice(self.drawn)))
+            return
+        pace, after = self.random.choice((10, 60, 300)), 0
+        for name in self.random.choice(self.scripts):
+            self.plan(after, after + pace, partial(self.strike, name))
+            after += pace
+
+    def follow(self, *names: str) -> None:
+        """Make one of the faults ``names`` happen now, of those whose kinds were drawn."""
+        if drawn := [name for name in names if name in self.drawn]:
+            self.strike(self.random.choice(drawn))
 
     def strike(self, name: str) -> None:
         """Make the fault ``name`` happen now, and count it if it does."""
@@ -123,9 +190,21 @@ class Faults:
         self._waiting.append(what)
 
     def do_due(self) -> None:
-        """Start the faults that are due, and end those that are over."""
-        while self._due and self._due[0].at <= self.world.now:
+        """Start the faults that are due, and end those that are over, between two microseconds.
+
+        Not while another one is struck: what it does lets the world finish its microsecond.
+        """
+        while not self._striking and self._due and self._due[0].at <= self.world.now:
+            if self.world.time.has_due(self.world.now):
+                return
+            self._strike_next()
+
+    def _strike_next(self) -> None:
+        self._striking = True
+        try:
             heapq.heappop(self._due).what()
+        finally:
+            self._striking = False
 
     def do_waiting(self) -> None:
         """Do what waits until the world may be stepped."""
@@ -136,13 +215,14 @@ class Faults:
     def end_all(self) -> None:
         """Do everything that is planned, now; then repair what is still broken."""
         while self._due:
-            heapq.heappop(self._due).what()
-        self.world.heal()
-        self.world.network.loss = 0.0
+            self._strike_next()
+        self.heal()
+        self.do("lose", 0)
         for name in self.members:
             self.resume(name)
             self.repair(name)
-            self.world.set_clock(name, 0)
+            if self.world.ahead(name):
+                self.do("set_clock", name, 0)
             self.restart(name)
 
     # ── whom, and back to work ──────────────────────────────────────────────────────────────────
@@ -150,10 +230,14 @@ class Faults:
     def victim(self) -> str:
         """Return a random member, more often than not the leader, or one in the middle of things.
 
-        That is a member that is being sent a snapshot, or a leader amid a change of members.
+        That is a member that is being sent a snapshot, or that alone joins others, or a leader amid
+        a change of members.
         """
         leader = self.world.leader()
         luck = self.random.random()
+        between = [name for name in self.between if name in self.members]
+        if between and self.random.random() < 0.5:
+            return self.random.choice(between)
         if leader is not None:
             raft = self.world.replicas[leader].raft
             receiving = [n for n, f in raft.followers.items() if f.snapshot and n in self.members]
@@ -163,53 +247,53 @@ class Faults:
                 return leader
         return self.random.choice(self.members)
 
-    def disk(self, name: str) -> SimDisk:
-        """Return the disk of a member."""
-        return self.world.sim_disk(name)
+    def cut(self, one: str, other: str) -> None:
+        """Cut two members off from each other."""
+        self.do("cut", one, other)
+        self.do("cut", other, one)
+
+    def reconnect(self, one: str, other: str) -> None:
+        """Repair the links of two members to each other."""
+        self.do("repair", one, other)
+        self.do("repair", other, one)
+
+    def heal(self) -> None:
+        """End the partition, and repair all links."""
+        self.do("heal")
 
     def kill(self, name: str) -> None:
         """Crash a member, if it runs."""
-        if name in self.world.replicas:
-            self.world.crash(name)
+        if self.do("crash", name):
             self.tally["crashes between calls"] += 1
 
     def time_out(self, name: str) -> bool:
         """Make the timer of a member run out, if it may: leases trust that none is early."""
-        seat = self.world.seats[name]
-        if self.leases or not seat.up or seat.paused:
-            return False
-        self.world.timeout(name)
-        return True
+        return not self.leases and self.do("timeout", name)
 
     def resume(self, name: str) -> None:
         """End the pause of a member, if it is paused."""
-        if self.world.seats[name].paused:
-            self.world.resume(name)
+        self.do("resume", name)
 
     def repair(self, name: str) -> None:
         """Give a member a disk that works; what was planned and never came is cancelled."""
-        disk = self.disk(name)
-        disk.repair()
-        disk.capacity = None
-        self.world.slow_disk(name)
-        if name in self.world.replicas:
-            disk.restore()
-            self.world.seats[name].cut_after = None
+        self.do("repair_disk", name)
 
     def restart(self, name: str) -> None:
         """Restart a member on a working disk, if it does not run."""
         if name in self.gone:
             return
+        if name in self.doubts and name not in self.world.replicas:
+            self.doubts.pop(name)()
+            return
         self.repair(name)
         if name in self.world.replicas:
             return
-        disk = self.disk(name)
-        if self.random.random() < 0.5:
-            reorder = self.random.random() < 0.5
-            disk.crash(self.random, reorder=reorder)  # the machine was off, not only the process
-        if "power-cut-at-start" in self._drawn and self.random.random() < 0.3:
-            disk.fail_at(self.random.randint(1, 12), self.random)
-        if not self.world.restart(name):
+        if self.random.random() < 0.5:  # the machine was off, not only the process
+            self.do("switch_off", name, self.seed(), self.random.random() < 0.5)
+        if "power-cut-at-start" in self.drawn and self.random.random() < 0.3:
+            self.do("cut_power", name, self.random.randint(1, 12), self.seed())
+        self.do("restart", name)
+        if name not in self.world.replicas:
             self.tally["fault power-cut-at-start"] += 1
             self.restart(name)
 
@@ -221,7 +305,7 @@ class Faults:
         They do if it is one of three voters or more, of which no other is lost, and does not lead.
         """
         leader = self.world.leader()
-        if not self.losses or name == leader or leader is None or self._waiting:
+        if not self.losses or name == leader or leader is None or self._waiting or self.doubts:
             return False
         now = self.world.replicas[leader].raft.configuration
         there = [other for other in now.voters if other not in self.gone]
@@ -235,17 +319,27 @@ class Faults:
         self.wait_for(partial(self._replace, name))
 
     def _replace(self, name: str) -> None:
-        self.world.replace(name, self.world.rebuild(name))
+        """Have a new member take the place of a lost one, as an operator does.
 
-    def must_refuse(self, name: str, what: str) -> None:
-        """Check that a member which is down does not start on its disk, of which ``what`` is true.
-
-        Raises :class:`~kvraft.check.Violation` if it does.
+        First the lost one leaves and the new one joins as a learner, then it votes.
         """
+        new = replacement_name(name)
+        self.do("rebuild", name)
+        for learns in (True, False):
+            for _ in range(REQUESTS):
+                wanted = self.world.change_to_replace(name, new, learns=learns)
+                if wanted == ():
+                    break
+                if wanted:
+                    self.ask(*wanted)
+                self.world.run_for(50)
+            else:
+                raise TimedOut(f"{new} could not replace {name}")
+
+    def ask(self, voters: Sequence[str], learners: Sequence[str]) -> str:
+        """Ask for a change of members; return why it is refused, ``""`` if it is not."""
         try:
-            self.world.restart(name)
-        except (StateLost, Corruption):
-            return
-        except KvraftError as error:
-            raise Violation("nothing is forgotten", (name,), f"{name}: {error}") from error
-        raise Violation("nothing is forgotten", (name,), f"{name} starts with {what}")
+            self.judged.do("change", list(voters), list(learners))
+        except (Busy, NotLeader, BadInput) as refusal:
+            return str(refusal)
+        return ""
