@@ -1,6 +1,6 @@
 """A process that answers each line of JSON with one: whatever else it does is one sentence.
 
-It may never read, never answer, write half a line, or a line that never ends, close what it writes to,
+It may never read, never answer, write half a line or one that never ends, close what it writes to,
 die, or leave processes of its own.  None of that takes longer than the seconds it has, twice at
 most, and the sentence names the line that it was given.
 
