@@ -16,13 +16,15 @@ from kvraft.check.trial import Report, Verdict
 from kvraft.cli.terminal import say
 from kvraft.display import counted
 from kvraft.errors import BadInput
-from kvraft.events import Trace
+from kvraft.events import Marks, MemberStarted, Trace
 from kvraft.trial import SECONDS, judge_apart, judge_command
 from kvraft.viz.sandbox import Film, clients_panel, cold, page
 from kvraft.viz.trace import story_line
 
 MOST = 12
 """How much of what happened in one step is printed."""
+LEFT_OUT = (Marks, MemberStarted)
+"""What is not printed: it is about disks and tables, of which a consensus module knows nothing."""
 
 
 def check_subject(options: argparse.Namespace) -> int:
@@ -65,8 +67,9 @@ def print_report(report: Report) -> None:
     """Print the verdicts, and how each broken property is broken."""
     say(str(report))
     for verdict in report.broken:
-        steps = f"{counted(len(verdict.lines), 'step')} of {verdict.of} are needed"
-        say(f"\n{verdict.name} is broken in run {verdict.run}: {steps}")
+        left = len(verdict.lines)
+        steps = f"{counted(left, 'step')} of {verdict.of} {'is' if left == 1 else 'are'} needed"
+        say(f"\n{verdict.name} is broken in run {verdict.run}: {steps if left else 'at its start'}")
         done = 0
         for line, stop in verdict.lines:
             say(f"  {line}")
@@ -77,10 +80,11 @@ def print_report(report: Report) -> None:
 
 
 def _print_story(trace: Trace, start: int, stop: int) -> None:
-    for step in range(start, min(stop, start + MOST)):
+    steps = [step for step in range(start, stop) if not isinstance(trace[step].event, LEFT_OUT)]
+    for step in steps[:MOST]:
         say(f"      {story_line(trace, step)}")
-    if stop - start > MOST:
-        say(f"      … and {stop - start - MOST:,} more")
+    if len(steps) > MOST:
+        say(f"      … and {len(steps) - MOST:,} more")
 
 
 def _keep(verdict: Verdict, options: argparse.Namespace) -> None:

@@ -4,6 +4,8 @@
 
     apart      judges a class in another process: a time limit, and no harm done
     process    judges a consensus module in any language: lines of JSON to a process a member
+    ├─ line        one of these processes, and the lines to and from it
+    └─ session     how a process is ended, with all that it started
 
 What is judged, and how, is in ``check/trial``, which runs in a browser's Python, too; here is what
 needs processes.

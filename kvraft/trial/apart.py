@@ -2,12 +2,13 @@
 
 ::
 
-    judge_apart ──── what to judge, as JSON ────► python -m kvraft.trial.apart
+    judge_apart ──── what to judge, as JSON ────► another Python: judge_here()
                 ◄─── a report in a file, traces next to it ──── judges, and writes
 
-In that process what is printed goes nowhere, and a watchdog ends it when one run takes longer than
-``seconds``: also inside C, where no Python could interrupt.  A process that ends without a report
-has died of what it ran.
+In that process what is printed goes nowhere, memory is limited, copies of it end at once, and a
+watchdog ends it when one run takes longer than ``seconds``: also inside C, where no Python could
+interrupt.  A process that ends without a report has died of what it ran.  It has a session of its
+own, of which nothing is left when it has ended.
 """
 
 from __future__ import annotations
@@ -21,18 +22,26 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import traceback
 from collections.abc import Collection
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NoReturn
 
 from kvraft.check.trial import Report, Stuck, judge
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Trace
+from kvraft.trial.session import kill_session
 
 SECONDS = 10
 """How long one run may take."""
+MEMORY = 2 << 30
+"""How many bytes of address space the process may have that judges a class."""
+_CODE = "import json, sys; from kvraft.trial.apart import judge_here; "
+_CODE += "judge_here(json.loads(sys.argv[1]))"
+_LAST = 1 << 16
+"""How many bytes of what was written to standard error are looked at."""
 _ROOT = Path(__file__).parents[2]
 _REPORT = "report.json"
 _FRAME = re.compile(r'File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
@@ -61,18 +70,13 @@ def judge_apart(
             "seconds": seconds,
         }
         path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        done = subprocess.run(
-            [sys.executable, "-m", "kvraft.trial.apart", json.dumps(task)],
-            env={**os.environ, "PYTHONPATH": path},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-        )
+        with (Path(folder) / "errors").open("w+b") as errors:
+            status = _run([sys.executable, "-c", _CODE, json.dumps(task)], path, errors)
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - _LAST))
+            words = errors.read().decode("utf-8", "replace")
         file = Path(folder) / _REPORT
         if not file.exists():
-            raise _died(title, done.returncode, done.stderr, seconds)
+            raise _died(title, status, words, seconds)
         table = json.loads(file.read_text("utf-8"))
         if "refused" in table:
             raise BadInput(table["refused"])
@@ -84,19 +88,45 @@ def judge_apart(
         return report
 
 
+def _run(words: list[str], path: str, errors: IO[bytes]) -> int:
+    """Run a process, and return its status once it has ended, with all that it started."""
+    process = subprocess.Popen(
+        words,
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    finally:
+        kill_session(process)
+
+
 def _died(title: str, status: int, errors: str, seconds: int) -> KvraftError:
     """Return the error for a process that left no report."""
-    if "Timeout (" in errors:
-        frames = list(_FRAME.finditer(errors[errors.index("Timeout (") :]))
-        ours = (str(_ROOT / "kvraft"), sysconfig.get_paths()["stdlib"], "<")
-        theirs = [frame for frame in frames if not frame["file"].startswith(ours)]
-        place = ""
-        for frame in (theirs or frames)[:1]:
-            place = f", in {Path(frame['file']).name}, line {frame['line']}, in {frame['name']}"
-        return Stuck(f"{title} did not come back within {counted(seconds, 'second')}{place}")
+    if (at := errors.find("Timeout (")) >= 0:
+        return Stuck(
+            f"{title} did not come back within {counted(seconds, 'second')}{_place(errors[at:])}; "
+            "if it is only slow, --seconds gives it more"
+        )
     how = f"signal {-status}" if status < 0 else f"status {status}"
+    if (at := errors.find("Fatal Python error: ")) >= 0:
+        why = errors[at:].splitlines()[0].removeprefix("Fatal Python error: ")
+        return Stuck(f"{title} ended the process that judged it: {why}{_place(errors[at:])}")
     last = errors.strip().splitlines()[-1:] or ["it left no word"]
     return Stuck(f"{title} ended the process that judged it, with {how}: {last[0]:.200}")
+
+
+def _place(stack: str) -> str:
+    """Return the innermost line of foreign code in a stack that faulthandler left."""
+    frames = list(_FRAME.finditer(stack))
+    ours = (str(_ROOT / "kvraft"), sysconfig.get_paths()["stdlib"], "<")
+    theirs = [frame for frame in frames if not frame["file"].startswith(ours)]
+    for frame in (theirs or frames)[:1]:
+        return f", in {Path(frame['file']).name}, line {frame['line']}, in {frame['name']}"
+    return ""
 
 
 class _Printed(io.TextIOBase):
@@ -114,10 +144,36 @@ class _Printed(io.TextIOBase):
         return len(text)
 
 
-def _main(task: dict[str, Any]) -> None:
-    """Judge what the task says, and leave the report in its folder."""
+def _limit() -> None:
+    """Limit the memory of this process, and have copies of it end as they begin."""
+    faulthandler.enable()
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, most))
+        os.register_at_fork(after_in_child=lambda: os._exit(0))
+
+
+def judge_here(task: dict[str, Any]) -> NoReturn:
+    """Judge what the task says, leave the report in its folder, and end the process.
+
+    It ends at once: threads that foreign code left would be waited for.
+    """
+    try:
+        _judge(task)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def _judge(task: dict[str, Any]) -> None:
     folder, seconds = Path(task["folder"]), task["seconds"]
     printed = _Printed()
+    _limit()
 
     def alive() -> None:
         faulthandler.dump_traceback_later(seconds, exit=True)
@@ -146,7 +202,3 @@ def _main(task: dict[str, Any]) -> None:
                 with (folder / f"{number}.jsonl").open("w", encoding="utf-8") as file:
                     verdict.trace.save(file)
     (folder / _REPORT).write_text(json.dumps(table), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    _main(json.loads(sys.argv[1]))

@@ -20,17 +20,13 @@ process that does not answer in time, dies or answers nonsense is named with the
 from __future__ import annotations
 
 import json
-import queue
 import shlex
-import subprocess
-import tempfile
-import threading
+import sys
 from collections.abc import Sequence
 from random import Random
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
-from kvraft.check.trial import Report, Stuck, judge_consensus, nonsense
-from kvraft.display import counted
+from kvraft.check.trial import Report, judge_consensus, nonsense
 from kvraft.errors import BadInput, NotLeader
 from kvraft.raft import (
     AppendEntries,
@@ -46,11 +42,10 @@ from kvraft.raft import (
     RequestVoteReply,
 )
 from kvraft.record import NOOP, Entry, HardState, Kind, Record, label, put_record
+from kvraft.trial.line import Line
 
 SECONDS = 2
 """How long a process may take for an answer."""
-LONGEST = 1 << 20
-"""How many characters an answer may have."""
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
@@ -94,14 +89,16 @@ class Command:
 
     def __init__(self, command: str, seconds: int = SECONDS) -> None:
         self.command, self.seconds = command, seconds
-        self._running: dict[str, _Line] = {}
+        self._running: dict[str, Line] = {}
         self._records: dict[str, Record] = {}  # by what the processes are given of them
         try:
-            self._words = shlex.split(command)
+            self._words: str | list[str] = shlex.split(command)
         except ValueError as error:
             raise BadInput(f"the command {command!r:.60} cannot be read: {error}") from None
         if not self._words:
             raise BadInput("the command is empty: it starts a member, as in 'node myraft.js'")
+        if sys.platform == "win32":
+            self._words = command  # which the system splits, and a backslash is part of a path
 
     def __call__(
         self,
@@ -117,7 +114,7 @@ class Command:
         """Start a process for ``member``; one that it had before is killed."""
         if member in self._running:
             self._running.pop(member).kill()
-        line = self._running[member] = _Line(self._words, self.command, member, self.seconds)
+        line = self._running[member] = Line(self._words, self.command, member, self.seconds)
         start = {
             "type": "start",
             "member": member,
@@ -200,7 +197,7 @@ class ProcessRaft:
     def __init__(
         self,
         command: Command,
-        line: _Line,
+        line: Line,
         member: str,
         cluster: str,
         log: Sequence[Entry],
@@ -308,85 +305,6 @@ class ProcessRaft:
 
     def _wrong(self, what: str) -> NoReturn:
         raise nonsense(self._member, f"{self._command.command} answers {what} ({self._line.last})")
-
-
-class _Line:
-    """A process, and the lines to and from it."""
-
-    def __init__(self, words: Sequence[str], command: str, member: str, seconds: int) -> None:
-        self._command, self._member, self._seconds = command, member, seconds
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by kill()
-        self.last = "before any line"
-        try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
-        except OSError as error:
-            self._errors.close()
-            raise Stuck(f"{command} cannot be started: {error.strerror}") from None
-        assert self._process.stdout is not None
-        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-        reader = threading.Thread(
-            target=_read, args=(self._process.stdout, self._answers), daemon=True
-        )
-        reader.start()
-
-    def ask(self, question: dict[str, Any]) -> Any:
-        """Send a line, and return what the answer holds."""
-        line = json.dumps(question, ensure_ascii=False)
-        self.last = f"to the line {line:.160}"
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(line + "\n")
-            self._process.stdin.flush()
-            answer = self._answers.get(timeout=self._seconds)
-        except OSError:
-            answer = ""
-        except queue.Empty:
-            self.kill()
-            raise Stuck(
-                f"{self._command} ({self._member}) did not answer within "
-                f"{counted(self._seconds, 'second')} {self.last}"
-            ) from None
-        if not answer:
-            self._ended()
-        try:
-            return json.loads(answer)
-        except (ValueError, RecursionError):
-            what = f"{self._command} answers {answer.strip()!r:.80}, which is not a line of JSON"
-            raise nonsense(self._member, f"{what} ({self.last})") from None
-
-    def _ended(self) -> NoReturn:
-        status = self._process.wait()
-        self._errors.seek(0)
-        words = self._errors.read().decode("utf-8", "replace").strip().splitlines()
-        why = f": {words[-1]:.160}" if words else ""
-        what = f"{self._command} ended with status {status} {self.last}{why}"
-        raise nonsense(self._member, what)
-
-    def kill(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            if stream is not None:
-                stream.close()
-
-
-def _read(stream: IO[str], answers: queue.SimpleQueue[str]) -> None:
-    """Pass on lines until there is none, and then an empty one."""
-    try:
-        while line := stream.readline(LONGEST):
-            answers.put(line)
-    except (OSError, ValueError):  # closed by kill()
-        pass
-    answers.put("")
 
 
 def _fields(table: Any, what: str, kinds: dict[str, Any], more: bool = False) -> dict[str, Any]:

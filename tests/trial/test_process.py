@@ -19,11 +19,11 @@ PAGE = ROOT / "notebooks" / "book" / "own_raft.md"
 node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node here")
 
 
-def judged(command, seconds=20):
+def judged(command, seconds=20, seed=1):
     """Judge a command in one run, and make little of it small."""
     made = Command(command, seconds)
     try:
-        return judge_consensus(made, title=command, runs=1, shrinking=3)
+        return judge_consensus(made, title=command, runs=1, seed=seed, shrinking=3)
     finally:
         made.close()
 
@@ -134,3 +134,41 @@ def test_each_line_of_the_page_is_one_that_is_spoken():
                 command.message_in(message, "kvraft")
             for entry in answer.get("entries", ()):
                 command.entry_in(entry)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            "sys.stdin.readline(); print('half', end='', flush=True); time.sleep(60)",
+            "'half', and no",
+        ),
+        ("time.sleep(60)", "it wrote nothing"),
+    ],
+)
+def test_one_that_is_silent_is_named_with_what_it_wrote(code, words):
+    with pytest.raises(Stuck, match=words):
+        judged(f'{sys.executable} -c "import sys, time; {code}"', seconds=3)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("print('x' * (3 << 20), flush=True); time.sleep(60)", "without an end of the line"),
+        ("os.close(1); time.sleep(60)", "closed its output, and runs on"),
+        ("os.write(1, (json.dumps(state) + chr(10)).encode() * 2); time.sleep(9)", "answers twice"),
+    ],
+)
+def test_one_that_writes_too_much_or_no_more_is_named(tmp_path, code, words):
+    script = tmp_path / "wild.py"
+    script.write_text(
+        f"import json, os, sys, time\nstate = {STATE!r}\nsys.stdin.readline()\n{code}\n"
+    )
+    assert words in judged(f"{sys.executable} {script}", seconds=3).verdict(Promise.ANSWERS).what
+
+
+def test_a_path_with_blanks_wants_quotes(tmp_path):
+    script = tmp_path / "my raft"
+    script.write_text("")
+    with pytest.raises(Stuck, match="a path with blanks needs quotes"):
+        judge_command(str(script))

@@ -7,6 +7,7 @@ right.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -16,6 +17,9 @@ from kvraft.inputs import describe_value
 from kvraft.raft import Log, Ready, Role, malformed_reason
 from kvraft.record import MAX_NUMBER, Entry, HardState
 
+MESSAGES = 10_000
+"""How many messages one Ready may have."""
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]*")
 _TUPLES = ("early", "chunks", "entries", "messages", "committed", "decided", "reads")
 
 
@@ -27,7 +31,7 @@ class AnswerChecker:
 
     def wrong(self, what: str) -> NoReturn:
         """Raise: the class, at this member, does ``what``."""
-        raise nonsense(self._member, f"{self._name} {what}")
+        raise nonsense(self._member, f"{self._name}{'' if what[0] == '.' else ' '}{what}")
 
     def role(self, value: object) -> Role:
         """Return a role, which may be given as its name."""
@@ -61,6 +65,8 @@ class AnswerChecker:
                 self.wrong(f"returns {_shown(parts[field])} as Ready.{field}, not a tuple")
             parts[field] = tuple(parts[field])
         ready = Ready(**parts)
+        if len(ready.messages) + len(ready.early) > MESSAGES:
+            self.wrong(f"sends more than {MESSAGES:,} messages at once")
         self._check_hard_state(ready.hard_state)
         for message in (*ready.early, *ready.messages):
             self._check_message(message)
@@ -141,6 +147,6 @@ def nonsense(member: str, what: str) -> Violation:
 
 def _shown(value: object) -> str:
     try:
-        return describe_value(value)
+        return _ADDRESS.sub("", describe_value(value))
     except Exception:  # its repr raises
         return f"a {type(value).__name__}"

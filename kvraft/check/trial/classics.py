@@ -11,6 +11,7 @@ longer_log    a long log of an old term against a short one of a newer term (§5
 second_vote   a member votes, crashes, returns, and is asked by another candidate (§5.2)
 more_answers  two stand in one term, and what one is answered arrives again and again (§5.2)
 old_appends   what a leader sent first arrives last (§5.3)
+own_tail      a deposed leader has entries of its own, and gets a heartbeat only (Figure 2)
 ============= =====================================================================================
 """
 
@@ -23,18 +24,34 @@ from kvraft.check.trial.acts import ALL, NEWEST, Act
 from kvraft.raft import Role
 from kvraft.sim import Cluster
 
-LEFT_OUT = 0.03
-"""The share of acts that are left out."""
+LEFT_OUT = (0.0, 0.0, 0.03)
+"""The share of acts that are left out, in one of so many situations."""
 
 
-def classic(cluster: Cluster, random: Random) -> Iterator[Act]:
-    """Yield the acts of one situation, drawn by ``random``."""
+def classics(cluster: Cluster, random: Random) -> Iterator[Act]:
+    """Yield the acts of a few situations, drawn by ``random``; between them all agree."""
     names = list(cluster.members)
-    random.shuffle(names)
-    chosen = random.choice(tuple(_CLASSICS.values()))
-    for act in chosen(_Cast(cluster, names)):
-        if random.random() >= LEFT_OUT:
-            yield act
+    for number, chosen in enumerate(random.sample([*_CLASSICS.values()], random.randint(2, 4))):
+        if number:
+            yield from _regroup(cluster)
+        random.shuffle(names)
+        left_out = random.choice(LEFT_OUT)
+        for act in chosen(_Cast(cluster, names)):
+            if random.random() >= left_out:
+                yield act
+
+
+def _regroup(cluster: Cluster) -> Iterator[Act]:
+    """Yield that all are back, and have the log of the one whose log is the newest."""
+    for name in cluster.members:
+        yield ("restart", name)
+    names = sorted(cluster.members, key=lambda name: cluster.members[name].log.last[::-1])
+    cast = _Cast(cluster, [names.pop(), *names])
+    yield from cast.elect(cast.one, names)
+    for name in names:
+        for _ in range(6):
+            if cast.last(name) < cast.last(cast.one):
+                yield from cast.send(cast.one, name, 1)
 
 
 class _Cast:
@@ -47,14 +64,22 @@ class _Cast:
         self.others = [self.three, *self.rest][:half]
         """As many as make a majority with one more."""
 
-    def elect(self, name: str, voters: Sequence[str], answers: bool = True) -> Iterator[Act]:
-        """Yield elections in which only ``voters`` are asked, until one is won."""
+    def last(self, name: str) -> int:
+        """Return the index of the last entry of a member."""
+        return self._cluster.members[name].log.last_index
+
+    def stand(self, name: str) -> Iterator[Act]:
+        """Yield that a member stands, which it does only once it leads no longer."""
         raft = self._cluster.rafts.get(name)
-        if raft is not None and raft.role is Role.LEADER:  # it stands only once it leads no longer
+        if raft is not None and raft.role is Role.LEADER:
             yield ("crash", name, "")
             yield ("restart", name)
+        yield ("timeout", name)
+
+    def elect(self, name: str, voters: Sequence[str], answers: bool = True) -> Iterator[Act]:
+        """Yield elections in which only ``voters`` are asked, until one is won."""
         for _ in range(8):
-            yield ("timeout", name)
+            yield from self.stand(name)
             for ask in ("PreVote", "RequestVote"):
                 for voter in voters:
                     yield ("deliver", ask, name, voter, ALL)
@@ -64,10 +89,12 @@ class _Cast:
             if raft is None or raft.role is Role.LEADER or not answers:
                 return
 
-    def send(self, leader: str, name: str, rounds: int, late: bool = False) -> Iterator[Act]:
+    def send(
+        self, leader: str, name: str, rounds: int, late: bool = False, which: int = ALL
+    ) -> Iterator[Act]:
         """Yield appends and their answers; with ``late`` copies of the answers stay in flight."""
         for _ in range(rounds):
-            yield ("deliver", "AppendEntries", leader, name, ALL)
+            yield ("deliver", "AppendEntries", leader, name, which)
             if late:
                 yield ("duplicate", "AppendEntriesReply", name, leader, NEWEST)
             yield ("deliver", "AppendEntriesReply", name, leader, NEWEST)
@@ -76,9 +103,13 @@ class _Cast:
 def _figure_8(cast: _Cast) -> Iterator[Act]:
     yield from cast.elect(cast.one, cast.others)
     yield from cast.elect(cast.two, cast.others)
+    old = cast.last(cast.one)
     yield from cast.elect(cast.one, cast.others)
     for name in cast.others:
-        yield from cast.send(cast.one, name, 2)
+        for _ in range(30):  # one message at a time: the old entry, and not the new one
+            yield from cast.send(cast.one, name, 1, which=0)
+            if cast.last(name) >= old:
+                break
     yield from cast.elect(cast.two, cast.others)
     for name in cast.others:
         yield from cast.send(cast.two, name, 3)
@@ -100,10 +131,10 @@ def _late_answers(cast: _Cast) -> Iterator[Act]:
 
 def _late_votes(cast: _Cast) -> Iterator[Act]:
     yield from cast.elect(cast.one, cast.others, answers=False)
-    yield ("timeout", cast.one)
+    yield from cast.stand(cast.one)
     for name in cast.others:
         yield ("deliver", "RequestVoteReply", name, cast.one, ALL)
-    yield ("timeout", cast.two)
+    yield from cast.stand(cast.two)
     yield from cast.elect(cast.two, cast.others)
 
 
@@ -122,7 +153,7 @@ def _longer_log(cast: _Cast) -> Iterator[Act]:
 
 def _second_vote(cast: _Cast) -> Iterator[Act]:
     for name in (cast.one, cast.two):
-        yield ("timeout", name)
+        yield from cast.stand(name)
     for voter in cast.others:
         yield ("deliver", "RequestVote", cast.one, voter, ALL)
         yield ("crash", voter, "")
@@ -136,7 +167,7 @@ def _second_vote(cast: _Cast) -> Iterator[Act]:
 
 def _more_answers(cast: _Cast) -> Iterator[Act]:
     for name in (cast.one, cast.two):
-        yield ("timeout", name)
+        yield from cast.stand(name)
     yield ("deliver", "RequestVote", cast.one, cast.three, ALL)
     yield ("duplicate", "RequestVoteReply", cast.three, cast.one, NEWEST)
     yield ("duplicate", "RequestVoteReply", cast.three, cast.one, NEWEST)
@@ -160,6 +191,22 @@ def _old_appends(cast: _Cast) -> Iterator[Act]:
     yield from cast.elect(cast.two, cast.others)
 
 
+def _own_tail(cast: _Cast) -> Iterator[Act]:
+    yield from cast.elect(cast.one, [cast.two, *cast.others])
+    for name in (cast.two, *cast.others):
+        yield from cast.send(cast.one, name, 3)
+    for key in ("x1", "x2", "x3"):
+        yield ("propose", cast.one, key)
+    yield from cast.elect(cast.two, cast.others)
+    for key in ("y1", "y2"):
+        yield ("propose", cast.two, key)
+    for name in cast.others:
+        yield from cast.send(cast.two, name, 4)
+    yield ("timeout", cast.two)
+    yield ("deliver", "AppendEntries", cast.two, cast.one, NEWEST)
+    yield ("deliver", "AppendEntriesReply", cast.one, cast.two, NEWEST)
+
+
 _CLASSICS: dict[str, Callable[[_Cast], Iterator[Act]]] = {
     "figure_8": _figure_8,
     "late_answers": _late_answers,
@@ -168,4 +215,5 @@ _CLASSICS: dict[str, Callable[[_Cast], Iterator[Act]]] = {
     "second_vote": _second_vote,
     "more_answers": _more_answers,
     "old_appends": _old_appends,
+    "own_tail": _own_tail,
 }

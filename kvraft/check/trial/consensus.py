@@ -82,7 +82,8 @@ def _abilities(
         if ability in without:
             lacks[str(ability)] = "switched off"
         elif ability not in abilities_of(make):
-            lacks[str(ability)] = f"{title} has no {METHODS[ability]}"
+            why = f"{title} has no {METHODS[ability]}"
+            lacks[str(ability)] = why if isinstance(make, type) else "no line of a command has it"
         else:
             has.append(ability)
     return has, lacks
@@ -101,6 +102,8 @@ class _Judge:
         self._consensus, self._abilities = consensus, abilities
         self._alive, self._shrinking = alive, shrinking
         self._found: dict[str, tuple[int, PlayedRun]] = {}
+        self._whole = 0
+        """How many runs came to their end, after which what they did not break holds in them."""
 
     def play(self, run: int, seed: int) -> None:
         """Play one run, again and again with what it broke allowed, until it breaks nothing new."""
@@ -111,6 +114,7 @@ class _Judge:
             played = play_plan(plan, self._consensus, self._abilities, but=broken)
             violation = played.violation
             if violation is None or violation.property in broken:
+                self._whole += violation is None and played.error is None
                 return
             if broken and violation.property in CONSEQUENCES:
                 return
@@ -123,8 +127,10 @@ class _Judge:
         """Return the verdict on one property, with what broke it made small."""
         if name in NEEDS and NEEDS[name] in lacks:
             return Verdict(name, Outcome.NOT_TRIED, what=lacks[NEEDS[name]])
+        if name not in self._found and not self._whole:
+            return Verdict(name, Outcome.NOT_TRIED, what="no run comes to its end")
         if name not in self._found:
-            return Verdict(name, Outcome.HOLDS, runs)
+            return Verdict(name, Outcome.HOLDS, self._whole)
         run, played = self._found[name]
         small = self._shrunk(name, played)
         assert small.violation is not None

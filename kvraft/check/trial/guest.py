@@ -26,7 +26,7 @@ import linecache
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from random import Random
-from types import TracebackType
+from types import CoroutineType, GeneratorType, TracebackType
 from typing import Any, ClassVar
 
 from kvraft.check.properties import Violation
@@ -46,6 +46,9 @@ from kvraft.raft import (
 )
 from kvraft.record import Entry, HardState, Kind, Record
 
+GIVEN = ("member", "configuration", "log", "hard_state")
+GIVEN_IF_WANTED = ("random", "incarnation", "options", "committed", "cluster")
+"""The arguments by name, of which a constructor is given those that it takes."""
 METHODS_NEEDED = ("tick", "step", "propose", "has_ready", "ready", "advance")
 READIES = 1_000
 """How many Readies may follow on one input."""
@@ -95,7 +98,8 @@ class Guest(Raft):
             "committed": committed,
             "cluster": cluster,
         }
-        arguments = (member, configuration, log, hard_state)
+        own = Log(log.base, log.slice(log.first_index))  # it may do with it what it likes
+        arguments = (member, configuration, own, hard_state)
         wanted = wanted_arguments(self.make, named)
         self._guest: Any = self._call("__init__", lambda: type(self).make(*arguments, **wanted))
         self._seen = (self.role, self.term)
@@ -106,13 +110,25 @@ class Guest(Raft):
             return ask()
         except (Violation, Stuck, *_REFUSALS):
             raise
-        except Exception as error:
-            raise nonsense(self._name, f"{self.title}.{what} raises {error_words(error)}") from None
+        except (Exception, SystemExit) as error:
+            raise self._raised(what, error) from None
+
+    def _raised(self, what: str, error: BaseException) -> Violation:
+        return nonsense(self._name, f"{self.title}.{what} raises {error_words(error)}")
 
     def _input(self, what: str, *arguments: object) -> Any:
         """Call a method with an input, and report what is new in its role."""
         self._readies = 0
-        answer = self._call(what, lambda: getattr(self._guest, what)(*arguments))
+        try:
+            answer = getattr(self._guest, what)(*arguments)
+        except (Violation, Stuck, *_REFUSALS):
+            raise
+        except (Exception, SystemExit) as error:
+            raise self._raised(what, error) from None
+        if isinstance(answer, GeneratorType | CoroutineType):
+            answer.close()
+            made = "async" if isinstance(answer, CoroutineType) else "a generator, by its yield"
+            self._check.wrong(f".{what} is {made}, and nothing of it has run; make it a method")
         self._notice()
         return answer
 
@@ -146,7 +162,7 @@ class Guest(Raft):
 
     def propose(self, records: Sequence[Record]) -> tuple[int, int]:
         """Propose records; return where they are."""
-        last = self._mine.last_index
+        last, records = self._mine.last_index, tuple(records)
         return self._check.place(self._input("propose", records), len(records), last)
 
     def propose_change(self, voters: Sequence[str], learners: Sequence[str] = ()) -> int:
@@ -175,12 +191,10 @@ class Guest(Raft):
         try:
             self._readies = 0
             answer = getattr(self._guest, what)(*arguments)
-        except BadInput:
+        except (BadInput, *_REFUSALS):
             raise
-        except Exception as error:
-            if isinstance(error, _REFUSALS):
-                raise
-            raise nonsense(self._name, f"{self.title}.{what} raises {error_words(error)}") from None
+        except (Exception, SystemExit) as error:
+            raise self._raised(what, error) from None
         self._notice()
         return answer
 
@@ -250,12 +264,20 @@ class Guest(Raft):
     @property
     def role(self) -> Role:
         """Its role, as it says."""
-        return self._check.role(self._call("role", lambda: self._guest.role))
+        try:  # not by _call: it is looked at after each step, and by each checker
+            role = self._guest.role
+        except (Exception, SystemExit) as error:
+            raise self._raised("role", error) from None
+        return role if type(role) is Role else self._check.role(role)
 
     @property
     def term(self) -> int:
         """Its term, as it says."""
-        return self._check.number("the term", self._call("term", lambda: self._guest.term))
+        try:
+            term = self._guest.term
+        except (Exception, SystemExit) as error:
+            raise self._raised("term", error) from None
+        return self._check.number("the term", term)
 
     @property
     def vote(self) -> str | None:
@@ -329,6 +351,17 @@ def check_methods(kind: type, title: str) -> None:
             f"{title} lacks the method{'s' * (len(missing) > 1)} {', '.join(missing)}: a consensus "
             f"module has {', '.join(METHODS_NEEDED)}, and the attributes role and term"
         )
+    try:
+        signature = inspect.signature(kind)
+    except (TypeError, ValueError):  # of a class written in C
+        return
+    try:
+        signature.bind(*GIVEN, **wanted_arguments(kind, dict.fromkeys(GIVEN_IF_WANTED)))
+    except TypeError as error:
+        raise BadInput(
+            f"{title} cannot be made: {error}; it is given {', '.join(GIVEN)}, and by name what it "
+            f"takes of {', '.join(GIVEN_IF_WANTED)}"
+        ) from None
 
 
 def wanted_arguments(make: Callable[..., Any], named: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ kvraft.errors.BadInput: 'nowhere' is not MODULE:CLASS, such as mymodule:MyRaft
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from kvraft.check.trial.guest import METHODS_NEEDED, error_words
@@ -30,12 +32,15 @@ class Subject(NamedTuple):
 def subject_of(title: str) -> Subject:
     """Return the class that ``title`` names, as in ``mymodule:MyRaft``.
 
-    The module is imported.  Raises :class:`~kvraft.errors.BadInput` if there is no such class, if
+    The module is imported; it may be given as a file, too, as in ``solutions/mine.py:MyRaft``.
+    Raises :class:`~kvraft.errors.BadInput` if there is no such class, if
     the module cannot be imported, and if it is nothing that can be judged.
     """
-    module_name, _, class_name = title.partition(":")
-    if not module_name or not class_name:
+    module_name, _, class_name = title.rpartition(":")
+    if not module_name or not class_name.isidentifier():
         raise BadInput(f"{title!r:.60} is not MODULE:CLASS, such as mymodule:MyRaft")
+    if module_name.endswith(".py"):
+        module_name = _module_of(Path(module_name))
     module = _imported(module_name)
     made = getattr(module, class_name, None)
     if not isinstance(made, type):
@@ -57,6 +62,21 @@ def check_tree(made: type[Any], title: str) -> None:
             f"{title} lacks the method{'s' * (len(missing) > 1)} {', '.join(missing)}: a tree has "
             f"{', '.join(TREE_METHODS)}, and is made with a disk"
         )
+
+
+def _module_of(path: Path) -> str:
+    """Return the name of the module in a file, in whose folder modules are looked for from now on.
+
+    Raises :class:`~kvraft.errors.BadInput` for a file that is not there, or cannot be a module.
+    """
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}")
+    if not path.stem.isidentifier():
+        raise BadInput(f"{path} cannot be imported: a module has a name such as my_raft.py")
+    folder = str(path.resolve().parent)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return path.stem
 
 
 def _imported(name: str) -> Any:

@@ -177,7 +177,7 @@ class _Player:
         except PowerCut:
             self._disk.crash(Random(f"{luck}/again"))
             self.open(f"disk.crash(Random({luck + '/again'!r})); ", f"{luck}/again", played)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{self._title} raises {error_words(error)} as it opens"
             raise Violation(TreePromise.OPENS, (), what) from None
 
@@ -201,7 +201,7 @@ class _Player:
         except PowerCut:
             self._crash(self._luck, played)
             return
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{self._title}.{verb} raises {error_words(error)}"
             raise Violation(Promise.ANSWERS, (), what) from None
         self._compare(verb, arguments, answer)
@@ -240,7 +240,7 @@ class _Player:
         self.open(f"disk.crash(Random({luck!r})); ", luck, played)
         try:
             found = dict(self._tree.scan(b"", None))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             what = f"{self._title}.scan raises {error_words(error)} after a crash"
             raise Violation(TreePromise.OPENS, (), what) from None
         if found not in self._moments:
