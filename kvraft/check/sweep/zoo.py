@@ -10,7 +10,7 @@ Invariant: what is measured depends on the code and the seeds alone, so it can b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from kvraft.check.sweep.stored import find_run
 from kvraft.display import counted
 from kvraft.sim import parse_run
 
-BUDGET = 120
+BUDGET = 50
 """How many smaller runs are tried for each bug."""
 
 
@@ -72,24 +72,32 @@ def hunt_lines(
     so a hunt can be interrupted.  With an ``executor`` several are hunted for at once.
     """
     stored = load_findings(path) if path is not None else {}
-    hunted = list(exhibits)
-    names = [each.bug.name for each in hunted]
-    limits = [runs or each.within for each in hunted]
-    ranges = [range(1, limit + 1) for limit in limits]
-    results = (
-        map(hunt_bug, names, ranges) if executor is None else executor.map(hunt_bug, names, ranges)
-    )
-    for exhibit, limit, result in zip(hunted, limits, results, strict=True):
+    limits = {each.bug.name: runs or each.within for each in exhibits}
+    for result in _hunt_all(limits, executor):
         stored.pop(result.name, None)
         if result.finding is not None:
             stored[result.name] = result.finding
             if folder is not None:
-                file = folder / f"{exhibit.run}.jsonl"
+                file = folder / f"{find_exhibit(result.name).run}.jsonl"
                 file.parent.mkdir(exist_ok=True)
                 file.write_text(result.run_file, encoding="ascii", newline="\n")
         if path is not None:
             save_findings(path, stored)
-        yield _hunted_line(result, limit), result.finding is not None
+        yield _hunted_line(result, limits[result.name]), result.finding is not None
+
+
+def _hunt_all(limits: Mapping[str, int], executor: Executor | None) -> Iterator[Hunted]:
+    """Hunt for bugs by name in as many runs each; yield what it came to, as hunts end."""
+    if executor is None:
+        for name, limit in limits.items():
+            yield hunt_bug(name, range(1, limit + 1))
+        return
+    # A browser's Python has no threads, and never has an executor.
+    from concurrent.futures import as_completed
+
+    hunts = [executor.submit(hunt_bug, name, range(1, n + 1)) for name, n in limits.items()]
+    for hunt in as_completed(hunts):
+        yield hunt.result()
 
 
 def _hunted_line(result: Hunted, limit: int) -> str:
