@@ -29,13 +29,13 @@ def test_a_right_rule_commits_in_a_world(capsys):
 @pytest.mark.parametrize(
     ("rule", "reason", "harm"),
     [
-        (solutions.all_together, "The outgoing voters have not agreed", "leader completeness"),
-        (solutions.the_new_ones, "The outgoing voters have not agreed", "leader completeness"),
-        (solutions.either, "The outgoing voters have not agreed", "leader completeness"),
+        (solutions.all_together, "The outgoing voters have not agreed", "committed entries are kept"),
+        (solutions.the_new_ones, "The outgoing voters have not agreed", "committed entries are kept"),
+        (solutions.either, "The outgoing voters have not agreed", "committed entries are kept"),
         (solutions.the_old_ones, "The new voters have not agreed", ""),
         (solutions.half_is_enough, "which is more than half of them", ""),
         (solutions.everybody, "a majority of the voters is enough", ""),
-        (solutions.counts_learners, "n9 is a learner", "leader completeness"),
+        (solutions.counts_learners, "n9 is a learner", "committed entries are kept"),
         (solutions.never_leaves, "a majority of the voters is enough", "no change is ever"),
         (solutions.returns_nothing, "gives None: give True or False", ""),
         (solutions.raises, "raised AttributeError", ""),
@@ -59,14 +59,14 @@ def test_the_situations_agree_with_the_module():
 
 
 def test_the_world_finds_harm_by_itself():
-    with pytest.raises(Violation, match="leader completeness"):
+    with pytest.raises(Violation, match="committed entries are kept"):
         ChangingWorld(solutions.all_together).play()
 
 
 def test_rules_that_pass_the_situations_are_judged_in_a_world(capsys, monkeypatch):
     monkeypatch.setattr(membership, "situations", list)
     words = said(capsys, solutions.the_new_ones)
-    assert words.startswith("Not yet. In a world: leader completeness"), words
+    assert words.startswith("Not yet. In a world: committed entries are kept"), words
     words = said(capsys, solutions.never_leaves)
     assert words.startswith("Not yet. In a world: what was waited for did not happen"), words
 
