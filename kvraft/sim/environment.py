@@ -401,6 +401,7 @@ class Environment(ABC):
     def remember_disk(self, name: str) -> None:
         """Have the disk of a member remember what it holds now: see :meth:`go_stale`."""
         self.sim_disk(name).remember()
+        self.report(name, DiskChanged("remembers what it holds"))
 
     def go_stale(self, name: str, sector: int = 512, seed: int = 0) -> None:
         """Have a sector of a member's disk hold what was remembered; ``seed`` says which."""

@@ -6,6 +6,7 @@ from kvraft.check import Property, Violation
 from kvraft.check.bugs import catalogue
 from kvraft.check.scenario import load
 from kvraft.check.scenario.scenario import FOLDER, UnmetExpectation, names, parse
+from kvraft.check.sweep import run_names
 from kvraft.cli import main
 from kvraft.errors import BadInput
 from kvraft.raft import Raft
@@ -167,7 +168,7 @@ def test_an_unknown_name_is_answered_with_the_names_that_there_are(tmp_path):
 def test_the_command_lists_them_and_tells_one(capsys):
     assert main(["play"]) == 0
     listed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in listed] == ALL
+    assert [line.split()[0] for line in listed] == [*ALL, *run_names()]
     assert main(["play", "figure_8_without_rule"]) == 0
     told = capsys.readouterr().out
     events = [line for line in told.splitlines() if line.startswith("    ")]

@@ -13,6 +13,7 @@ from kvraft.raft import Configuration, RaftOptions, committed_index
 from kvraft.record import configuration_record
 from kvraft.sim import Cluster
 
+KEPT, NOT_AGREED = "committed entries are kept", "The outgoing voters have not agreed"
 HAND = RaftOptions(pre_vote=False, check_quorum=False)
 
 
@@ -29,13 +30,13 @@ def test_a_right_rule_commits_in_a_world(capsys):
 @pytest.mark.parametrize(
     ("rule", "reason", "harm"),
     [
-        (solutions.all_together, "The outgoing voters have not agreed", "committed entries are kept"),
-        (solutions.the_new_ones, "The outgoing voters have not agreed", "committed entries are kept"),
-        (solutions.either, "The outgoing voters have not agreed", "committed entries are kept"),
+        (solutions.all_together, NOT_AGREED, KEPT),
+        (solutions.the_new_ones, NOT_AGREED, KEPT),
+        (solutions.either, NOT_AGREED, KEPT),
         (solutions.the_old_ones, "The new voters have not agreed", ""),
         (solutions.half_is_enough, "which is more than half of them", ""),
         (solutions.everybody, "a majority of the voters is enough", ""),
-        (solutions.counts_learners, "n9 is a learner", "committed entries are kept"),
+        (solutions.counts_learners, "n9 is a learner", KEPT),
         (solutions.never_leaves, "a majority of the voters is enough", "no change is ever"),
         (solutions.returns_nothing, "gives None: give True or False", ""),
         (solutions.raises, "raised AttributeError", ""),

@@ -52,7 +52,7 @@ class Clients:
         self._stamps: list[Timestamp] = [0]  # timestamps that reads may ask for
 
     def begin(self) -> None:
-        """Write the first balances, and let every client appear."""
+        """Write the first balances, and have every client appear."""
         ticket = self._judged.do("write", "bank", FILLED)
         self._judged.world.run_until(lambda: ticket.done)
         if ticket.stage is not Stage.APPLIED:

@@ -11,7 +11,7 @@ sandbox, that is the moment it shows.  What broke only in the code under test, w
 middle of a step, ends one microsecond before it, so that it can be opened; and what showed only
 after everything was repaired (liveness, the answers of clients) ends with the last action.
 
-Invariant: each record that is returned was replayed, and broke what it is said to break.
+Invariant: each record that is returned was replayed, and broke the property that it names.
 
 Source: Zeller and Hildebrandt, *Simplifying and Isolating Failure-Inducing Input*, 2002.
 """
@@ -98,7 +98,7 @@ def judge_record(record: RunRecord, code: Bug = NONE, *, to_end: bool = True) ->
         error = found
     step = len(run.trace) - 1
     late = judged.ends_at is not None
-    if late:  # the repair is no part of what was done
+    if late:  # the repair does not belong to what was done
         kept = run.record((record.until, played))
     judged.stop(error)
     if not late:

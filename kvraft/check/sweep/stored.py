@@ -1,6 +1,6 @@
 """Run files that come with kvraft: faults that the swarm found once, and those of the zoo.
 
-Those by themselves (data/README.md tells of each) replay clean.  Those under ``zoo`` have one of
+Those by themselves (data/README.md describes each) replay clean.  Those under ``zoo`` have one of
 the planted bugs each, and break something.  No trace is recorded in either, since it changes with
 the code; what was done does not.
 """

@@ -158,7 +158,7 @@ def _no_scan(world: World, client: str, start: str, stop: str, *more: object) ->
     except BadInput as error:
         return str(error)
     wrong = stop and as_data(start) > as_data(stop)
-    return f"the keys from {start!r:.60} to {stop!r:.60} are none" if wrong else ""
+    return f"a scan from {start!r:.60} cannot end before it, at {stop!r:.60}" if wrong else ""
 
 
 def _scan(

@@ -51,7 +51,7 @@ def overtake(faults: Faults) -> bool:
 
 
 def _write_and_flush(faults: Faults, old: str, times: int) -> None:
-    """Have the others write and flush a few times; then let the old leader come back."""
+    """Have the others write and flush a few times; then the old leader may come back."""
     if not times:
         faults.heal()
         return
@@ -68,13 +68,13 @@ def miss_election(faults: Faults) -> bool:
     others = [name for name in faults.members if name != leader]
     if leader is None or len(others) < 2:
         return False
-    late, heir = faults.random.sample(others, 2)
+    late, successor = faults.random.sample(others, 2)
     for name in faults.members:
         if name != late:
             faults.do("cut", name, late)
             faults.do("cut", late, name)
     with suppress(NotLeader, Busy, BadInput):
-        faults.judged.do("transfer", heir)
+        faults.judged.do("transfer", successor)
     faults.plan(2, 10, partial(_hear_of_it, faults, late))
     return True
 
