@@ -8,7 +8,7 @@ import pytest
 from kvraft.sim import VERBS, Run
 from tests.helpers.random_runs import SMALL, act_at_random, go_on_at_random, random_run
 
-SEEDS = range(12)
+SEEDS = range(17)
 FORKED = range(1, 4)
 
 

@@ -17,6 +17,7 @@ Invariants:
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -30,6 +31,7 @@ from kvraft.check.sweep.faults import KINDS
 from kvraft.check.sweep.results import SwarmResult, result_of
 from kvraft.check.sweep.swarm import ACTS, SwarmRun
 from kvraft.check.sweep.twice import compare_with_child
+from kvraft.errors import KvraftError
 
 WAITING = 64
 """How many seeds are in the hands of an executor at once."""
@@ -131,23 +133,42 @@ def processes(jobs: int) -> Iterator[Executor | None]:
     """Provide an executor of ``jobs`` processes on this machine, ``None`` for one: it is this.
 
     They are new processes rather than forks, so they are the same on every system.  They leave
-    Ctrl-C to the caller, and end what they have begun.
+    Ctrl-C to the caller, and do not outlive it: what they have begun is given up.
     """
     if jobs == 1:
         yield None
         return
     # A browser's Python has no processes: there, what is above must work without them.
     from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import get_context
+    from concurrent.futures.process import BrokenProcessPool
+    from multiprocessing import active_children, get_context
 
-    executor = ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=_ignore_ctrl_c
-    )
+    others = set(active_children())
+    executor = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_begin_worker)
     try:
         yield executor
+    except KeyboardInterrupt:
+        for child in set(active_children()) - others:
+            child.terminate()
+        raise
+    except BrokenProcessPool:
+        what = "a process that ran a seed was killed, maybe for want of memory"
+        raise KvraftError(f"{what}: try fewer at once") from None
     finally:
         executor.shutdown(cancel_futures=True)
 
 
-def _ignore_ctrl_c() -> None:
+def _begin_worker() -> None:
+    """Leave Ctrl-C to the caller, and end when the caller does, even if it is killed."""
+    from multiprocessing import parent_process
+    from threading import Thread
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    caller = parent_process()
+    assert caller is not None
+
+    def end_with_it() -> None:
+        caller.join()
+        os._exit(1)
+
+    Thread(target=end_with_it, daemon=True).start()
