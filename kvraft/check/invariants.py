@@ -138,7 +138,8 @@ class MarksChecker:
         for entry in log.slice(log.first_index, self._highest):
             committed = self._committed.get(entry.index, entry)
             if committed != entry:
-                what = f"leader {name} holds {entry}, but {committed} is committed"
+                what = f"leader {name} holds entry {entry.index} of term {entry.term}, "
+                what += f"but that of term {committed.term} is committed"
                 raise Violation(Property.LEADER_COMPLETENESS, (name,), what)
 
 
