@@ -177,9 +177,10 @@ def _lead_without(faults: Faults, old: str, company: list[str], times: int) -> N
     """Have leadership change hands ``times`` among the others; then repair the links."""
     world, random = faults.world, faults.random
     others = [name for name in faults.members if name not in (old, *company)]
-    if times and world.leader() in others:
+    rivals = [name for name in others if name != world.leader()]
+    if times and rivals and world.leader() in others:
         faults.write_large()
-        _hand_over(faults, random.choice([name for name in others if name != world.leader()]))
+        _hand_over(faults, random.choice(rivals))
         faults.plan(15, 120, partial(_lead_without, faults, old, company, times - 1))
         return
     for one in (old, *company):
