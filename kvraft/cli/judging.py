@@ -197,7 +197,7 @@ def add_zoo(adders: Adders) -> None:
         "--run-files",
         type=output_folder,
         metavar="DIR",
-        help="write the smallest run that a hunt comes to for each bug to this folder",
+        help="make the run that finds a bug small, which takes time, and write it to this folder",
     )
     zoo.add_argument(
         "--jobs",

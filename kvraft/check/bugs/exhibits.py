@@ -33,13 +33,17 @@ class Finding(NamedTuple):
     """What found a bug: the ``property`` that broke in the run under ``seed``.
 
     Of the seeds from 1 on it is the first that found it, so the bug was found in that many runs.
-    An error of another kind has its type as the name.  ``actions`` is how many are left of the run
-    when it was made small (:attr:`Exhibit.run`).
+    An error of another kind has its type as the name.  ``actions`` is how many are left of a run
+    that was made small (:attr:`Exhibit.run`), ``None`` if that was not done yet.
     """
 
     property: str
     seed: int
-    actions: int
+    actions: int | None = None
+
+    def to_json(self) -> dict[str, str | int]:
+        """Return what is known, for JSON."""
+        return {name: each for name, each in self._asdict().items() if each is not None}
 
 
 class Exhibit(NamedTuple):
@@ -132,6 +136,6 @@ def load_findings(path: Path) -> dict[str, Finding]:
 
 def save_findings(path: Path, found: Mapping[str, Finding]) -> None:
     """Write ``found`` to the file ``path``, one bug a line, in the order of the registry."""
-    ordered = {name: found[name]._asdict() for name in BUGS if name in found}
+    ordered = {name: found[name].to_json() for name in BUGS if name in found}
     lines = [f"  {json.dumps(name)}: {json.dumps(each)}" for name, each in ordered.items()]
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")

@@ -46,8 +46,8 @@ def _finder(exhibit: Exhibit) -> str:
     if exhibit.found is not None:
         luck = "; it takes luck" if exhibit.luck else ""
         broken, seed, actions = exhibit.found
-        few = f", with {counted(actions, 'action')} when made small"
-        return f"found by “{broken}” in run {seed}{few}{luck}"
+        small = "" if actions is None else f", with {counted(actions, 'action')} when made small"
+        return f"found by “{broken}” in run {seed}{small}{luck}"
     if exhibit.explored:
         return "found by the explorer; no run of the swarm can show it"
     if exhibit.scenario:
