@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from importlib import import_module
 
-from kvraft.check.bugs import Bug, find_bug
 from kvraft.check.sweep import (
     ResultsFile,
     Summary,
@@ -89,10 +88,9 @@ def _run_one(options: argparse.Namespace, settings: SwarmSettings, summary: Summ
 
 def _few_actions(result: SwarmResult, settings: SwarmSettings) -> str:
     """Print the fewest actions that break what a run broke; return their run file."""
-    bug = find_bug(settings.bug) if settings.bug else Bug("none")
     record = parse_run(result.run_file, f"the run under seed {result.seed}")
     try:
-        small = shrink_record(record, bug)
+        small = shrink_record(record, settings.code)
     except BadInput:  # a look of the swarm warms a cache, and so moves a read error
         say("Its actions alone do not break it, so they are all kept.")
         return result.run_file

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from kvraft.check.bugs.registry import BUGS, Bug, find_bug
+from kvraft.display import counted
 from kvraft.errors import BadInput
 
 FOLDER = Path(__file__).parent
@@ -40,6 +41,13 @@ class Finding(NamedTuple):
     property: str
     seed: int
     actions: int | None = None
+
+    def in_words(self) -> str:
+        """Return what found it, and how soon."""
+        small = ""
+        if self.actions is not None:
+            small = f", with {counted(self.actions, 'action')} when made small"
+        return f"found by “{self.property}” in run {self.seed}{small}"
 
     def to_json(self) -> dict[str, str | int]:
         """Return what is known, for JSON."""

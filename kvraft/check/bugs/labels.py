@@ -45,9 +45,7 @@ def _finder(exhibit: Exhibit) -> str:
     """Return who finds a bug, and how soon."""
     if exhibit.found is not None:
         luck = "; it takes luck" if exhibit.luck else ""
-        broken, seed, actions = exhibit.found
-        small = "" if actions is None else f", with {counted(actions, 'action')} when made small"
-        return f"found by “{broken}” in run {seed}{small}{luck}"
+        return f"{exhibit.found.in_words()}{luck}"
     if exhibit.explored:
         return "found by the explorer; no run of the swarm can show it"
     if exhibit.scenario:

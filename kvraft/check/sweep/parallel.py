@@ -28,6 +28,7 @@ from typing import Any
 
 from kvraft.check.bugs import Bug, find_bug
 from kvraft.check.sweep.faults import KINDS
+from kvraft.check.sweep.replay import NONE
 from kvraft.check.sweep.results import SwarmResult, result_of
 from kvraft.check.sweep.swarm import ACTS, SwarmRun
 from kvraft.check.sweep.twice import compare_with_child
@@ -59,6 +60,11 @@ class SwarmSettings:
         """The numbers of the acts that happen."""
         return range(self.acts) if self.only is None else self.only
 
+    @property
+    def code(self) -> Bug:
+        """The classes with the planted bug, or kvraft's own; raises ``BadInput`` as find_bug()."""
+        return find_bug(self.bug) if self.bug else NONE
+
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for JSON."""
         return asdict(self) | {"faults": list(self.faults)}
@@ -71,7 +77,7 @@ class SwarmSettings:
 
     def make(self, seed: int) -> SwarmRun:
         """Return the run under ``seed``; raises ``BadInput`` for a bug that does not exist."""
-        bug = find_bug(self.bug) if self.bug else Bug("none")
+        bug = self.code
         return SwarmRun(
             seed,
             replica=bug.replica,

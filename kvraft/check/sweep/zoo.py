@@ -61,7 +61,7 @@ def hunt_bug(name: str, seeds: Iterable[int], *, shrinks: bool = False) -> Hunte
 
 def _made_small(found: Hunted, settings: SwarmSettings, seed: int) -> Hunted:
     record = parse_run(run_seed(seed, settings).run_file, f"the run under seed {seed}")
-    small = shrink_record(record, find_exhibit(found.name).bug, budget=BUDGET)
+    small = shrink_record(record, settings.code, budget=BUDGET)
     finding = Finding(small.broken, seed, len(small.record.actions))
     return Hunted(found.name, finding, small.record.without_trace().to_text())
 
@@ -118,9 +118,7 @@ def _hunt_all(
 def _hunted_line(result: Hunted, limit: int) -> str:
     if result.finding is None:
         return f"{result.name}: not found in {counted(limit, 'run')}"
-    broken, seed, actions = result.finding
-    small = "" if actions is None else f", with {counted(actions, 'action')} when made small"
-    return f"{result.name}: found by “{broken}” in run {seed}{small}"
+    return f"{result.name}: {result.finding.in_words()}"
 
 
 def shown_lines(exhibit: Exhibit) -> Iterator[str]:

@@ -71,8 +71,7 @@ def miss_election(faults: Faults) -> bool:
     late, successor = faults.random.sample(others, 2)
     for name in faults.members:
         if name != late:
-            faults.do("cut", name, late)
-            faults.do("cut", late, name)
+            faults.cut(name, late)
     with suppress(NotLeader, Busy, BadInput):
         faults.judged.do("transfer", successor)
     faults.plan(2, 10, partial(_hear_of_it, faults, late))
@@ -83,6 +82,5 @@ def _hear_of_it(faults: Faults, late: str) -> None:
     faults.do("cut_power", late, faults.random.randint(1, 5), faults.seed())
     for name in faults.members:
         if name != late:
-            faults.do("repair", name, late)
-            faults.do("repair", late, name)
+            faults.reconnect(name, late)
     faults.plan(50, 300, partial(faults.restart, late))
