@@ -89,26 +89,28 @@ def _made_small(name: str, found: Finding) -> Hunted:
     """Make a run small that breaks what was found: if possible one that is short to begin with."""
     settings = SwarmSettings(bug=name)
     looks = [(replace(settings, acts=acts), seed) for acts in SHORT for seed in range(1, LOOKS + 1)]
-    records = (
-        _record_that_breaks(found.property, *look) for look in [*looks, (settings, found.number)]
-    )
-    record = next(filter(None, records), None)
-    if record is None:  # a look of the swarm warms a cache, and so moves a read error
+    looks.append((settings, found.seed))
+    for look in looks:
+        broken, record = _replayed(*look)
+        if broken == found.property:
+            break
+    if record is None or not broken:  # a look of the swarm warms a cache, and moves a read error
         return Hunted(name, found)
     small, before = record, None
     while len(small.actions) != before:  # a round is cheaper, the shorter the run is by then
         before = len(small.actions)
         small = shrink_record(small, settings.code, budget=BUDGET).record
-    return Hunted(name, found._replace(actions=before), small.without_trace().to_text())
+    found = found._replace(actions=before, small="" if broken == found.property else broken)
+    return Hunted(name, found, small.without_trace().to_text())
 
 
-def _record_that_breaks(property: str, settings: SwarmSettings, seed: int) -> RunRecord | None:
-    """Return what was done in a run, if that alone breaks the property."""
+def _replayed(settings: SwarmSettings, seed: int) -> tuple[str, RunRecord | None]:
+    """Return what was done in a run in which something is found, and what that alone breaks."""
     text = run_seed(seed, settings).run_file
     if not text:
-        return None
+        return "", None
     record = parse_run(text, f"the run under seed {seed}")
-    return record if judge_record(record, settings.code).broken == property else None
+    return judge_record(record, settings.code).broken, record
 
 
 def _tried(exhibit: Exhibit, shrinks: bool) -> Hunted:
@@ -131,7 +133,7 @@ def _explored(exhibit: Exhibit) -> Finding | None:
     report = explore(cluster, ExplorationBounds(**exhibit.explored))
     if report.violation is None:
         return None
-    return Finding(report.violation.property, report.states, by=Finder.EXPLORER)
+    return Finding(report.violation.property, by=Finder.EXPLORER, states=report.states)
 
 
 # ── many bugs ───────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +172,7 @@ def _store(result: Hunted, stored: dict[str, Finding], folder: Path | None) -> N
         return
     if folder is None and before is not None:
         if (before.by, before.property) == (finding.by, finding.property):
-            finding = finding._replace(actions=before.actions)
+            finding = finding._replace(actions=before.actions, small=before.small)
     elif folder is not None and result.text:
         file = folder / result.file
         file.parent.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from kvraft.check.sweep import Summary, SwarmSettings, processes, run_seeds
 
 FIXED = range(1, 301)
 FOUND = [each.found for each in catalogue().values() if each.found is not None]
-SEEDS = sorted({*FIXED, *(found.number for found in FOUND if found.by is Finder.SWARM)})
+SEEDS = sorted({*FIXED, *(found.seed for found in FOUND if found.by is Finder.SWARM)})
 
 
 @pytest.mark.timeout(3600)

@@ -89,7 +89,7 @@ def test_each_is_found_and_where_the_swarm_finds_it_so_soon():
     assert list(ZOO) == CAUGHT
     for name, each in ZOO.items():
         most = {Finder.SWARM: each.within, Finder.TRIAL: TRIAL_RUNS}
-        assert each.found.number <= most.get(each.found.by, each.found.number), name
+        assert each.found.seed <= most.get(each.found.by, each.found.seed), name
         assert each.luck or each.found.by is Finder.SWARM, "what would it take in the swarm?"
 
 
@@ -99,14 +99,14 @@ def test_each_is_found_and_where_the_swarm_finds_it_so_soon():
 @pytest.mark.parametrize("name", BY[Finder.SWARM])
 def test_the_run_of_the_hunt_fails_for_the_right_property(name):
     found = ZOO[name].found
-    assert what_breaks(SwarmSettings(bug=name), found.number) == found.property, name
+    assert what_breaks(SwarmSettings(bug=name), found.seed) == found.property, name
 
 
 @pytest.mark.parametrize("name", BY[Finder.TRIAL])
 def test_a_trial_finds_it_in_that_run_and_a_short_way_to_it(name):
     each = ZOO[name]
     verdict = first_broken(each.bug.consensus, shrinking=0)
-    assert (verdict.name, verdict.run) == (each.found.property, each.found.number)
+    assert (verdict.name, verdict.run) == (each.found.property, each.found.seed)
     stored = scenario.load(scenario_file(each.run))
     assert len(stored.lines) == each.found.actions
     played = stored.play(consensus=each.bug.consensus)
@@ -116,7 +116,7 @@ def test_a_trial_finds_it_in_that_run_and_a_short_way_to_it(name):
 
 
 def test_the_runs_of_these_trials_are_clean_without_a_bug():
-    most = max(ZOO[name].found.number for name in BY[Finder.TRIAL])
+    most = max(ZOO[name].found.seed for name in BY[Finder.TRIAL])
     assert judge_consensus(Raft, runs=most).broken == []
     assert first_broken(Raft, runs=3) is None
 
@@ -127,7 +127,7 @@ def test_the_stored_run_fails_with_its_bug_and_only_with_it(name):
     record = find_run(each.run)
     assert len(record.actions) == each.found.actions
     assert not record.footprint.digest
-    assert judge_record(record, each.bug).broken == each.found.property
+    assert judge_record(record, each.bug).broken == (each.found.small or each.found.property)
     assert judge_record(record).broken == ""
 
 
@@ -202,6 +202,16 @@ def test_a_finding_is_made_small_when_that_is_asked_for(runs):
     assert hunted.text == VOTES_TWICE.to_text()
 
 
+def test_what_breaks_in_a_run_made_small_may_be_something_else(runs, monkeypatch):
+    other = SimpleNamespace(broken="one state machine", record=VOTES_TWICE)
+    monkeypatch.setattr(hunting, "judge_record", lambda record, bug: other)
+    found = hunt_bug("votes twice", range(1, 10), shrinks=True).finding
+    assert found.small == "one state machine"
+    assert found.in_words().endswith("when made small, which break “one state machine”")
+    other.broken = ""
+    assert hunt_bug("votes twice", range(1, 10), shrinks=True).finding.actions is None
+
+
 def test_what_was_found_has_the_name_of_what_broke():
     assert broken_by(Violation("fresh reads", (), "the answer: old")) == "fresh reads"
     assert broken_by(NotLinearizable(Verdict((), None))) == "linearizability"
@@ -214,7 +224,7 @@ def test_findings_are_stored_in_the_order_of_the_zoo(tmp_path):
     found = {"stamps tie": Finding("x", 3, 5), "votes twice": Finding("y", 1, 0, Finder.TRIAL)}
     save_findings(file, found)
     assert list(load_findings(file).items()) == list(reversed(found.items()))
-    for wrong in ("", "[1]", '{"votes twice": {"number": 1}}', '{"gremlin": 1}'):
+    for wrong in ("", "[1]", '{"votes twice": {"seed": 1}}', '{"gremlin": 1}'):
         file.write_text(wrong)
         with pytest.raises(BadInput):
             load_findings(file)
@@ -249,7 +259,7 @@ def test_the_command_hunts_and_stores_what_it_finds(runs, capsys, tmp_path):
     actions = len(VOTES_TWICE.actions)
     found = f"found by “one vote a term” in run 4, with {actions} actions when made small"
     assert f"votes twice: {found}" in capsys.readouterr().out
-    stored = {"property": "one vote a term", "number": 4, "actions": actions}
+    stored = {"property": "one vote a term", "seed": 4, "actions": actions}
     assert json.loads(file.read_text())["stamps tie"] == stored
     assert (tmp_path / "zoo" / "stamps_tie.jsonl").read_text() == VOTES_TWICE.to_text()
     again = ["zoo", "--jobs", "1", "--json", str(file), "--hunt", "stamps tie"]

@@ -47,30 +47,36 @@ class Finder(StrEnum):
 class Finding(NamedTuple):
     """What found a bug: the ``property`` that broke, and ``by`` whom.
 
-    ``number`` is that of the run.  Runs of the swarm and of a trial have the seeds from 1 on, so it
-    is the seed as well, and the bug was found in so many runs.  Of the explorer it is how many
-    states it looked at, and of a run that was written for the bug it is 0.
+    Runs of the swarm and of a trial have the seeds from 1 on, and ``seed`` is the first that found
+    it, so the bug was found in that many runs; it is 0 of a run that was written for the bug, and
+    of the explorer, which looked at so many ``states``.
 
     An error of another kind has its type as the name of the property.  ``actions`` is how many are
-    left of a run that was made small (:attr:`Exhibit.run`), ``None`` if there is no such run.
+    left of a run that was made small (:attr:`Exhibit.run`), ``None`` if there is no such run, and
+    ``small`` is what breaks in it if that is something else: a bug may break several properties,
+    and a run file is looked at more often than the run of the swarm that it is from.
     """
 
     property: str
-    number: int = 0
+    seed: int = 0
     actions: int | None = None
     by: Finder = Finder.SWARM
+    small: str = ""
+    states: int = 0
 
     def in_words(self) -> str:
         """Return what found it, and how soon."""
         small = "" if self.actions is None else f", with {counted(self.actions, 'action')}"
+        if small and self.by is not Finder.SCRIPT:
+            small += " when made small"
+            small += f", which break “{self.small}”" if self.small else ""
         match self.by:
             case Finder.SWARM:
-                return f"found by “{self.property}” in run {self.number}{_when_small(small)}"
+                return f"found by “{self.property}” in run {self.seed}{small}"
             case Finder.TRIAL:
-                words = f"found by “{self.property}” in run {self.number} of a trial"
-                return words + _when_small(small)
+                return f"found by “{self.property}” in run {self.seed} of a trial{small}"
             case Finder.EXPLORER:
-                return f"found by “{self.property}” in state {self.number:,} of the explorer"
+                return f"found by “{self.property}” in state {self.states:,} of the explorer"
             case Finder.SCRIPT:
                 return f"shown by “{self.property}” in a run that was written for it{small}"
 
@@ -83,10 +89,6 @@ class Finding(NamedTuple):
         """Return what is known, for JSON; the swarm need not be named."""
         usual = self._field_defaults
         return {name: each for name, each in self._asdict().items() if each != usual.get(name)}
-
-
-def _when_small(small: str) -> str:
-    return small and f"{small} when made small"
 
 
 class Exhibit(NamedTuple):
@@ -129,13 +131,13 @@ class Exhibit(NamedTuple):
     def command(self) -> str:
         """The command that finds it."""
         by = self.found.by if self.found is not None else Finder.SWARM
-        number = self.found.number if self.found is not None else f"1-{self.within}"
+        seed = self.found.seed if self.found is not None else f"1-{self.within}"
         planted = self.bug.planted
         match by:
             case Finder.SWARM:
-                return f'kvraft swarm --seeds {number} --bug "{self.bug.name}"'
+                return f'kvraft swarm --seeds {seed} --bug "{self.bug.name}"'
             case Finder.TRIAL:
-                return f"kvraft check {planted.__module__}:{planted.__name__} --runs {number}"
+                return f"kvraft check {planted.__module__}:{planted.__name__} --runs {seed}"
             case Finder.EXPLORER:
                 return f'kvraft zoo --hunt "{self.bug.name}"'
             case Finder.SCRIPT:

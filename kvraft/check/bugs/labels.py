@@ -21,7 +21,7 @@ def zoo_lines(exhibits: Iterable[Exhibit]) -> Iterator[str]:
         yield ""
     yield _found_by(shown)
     runs = sorted(
-        each.found.number
+        each.found.seed
         for each in shown
         if each.found is not None and each.found.by is Finder.SWARM
     )
