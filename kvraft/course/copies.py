@@ -18,13 +18,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from kvraft import __version__
 from kvraft.display import counted
 from kvraft.errors import BadInput
+from kvraft.resources import resource_folder
 
 RECORD = ".kvraft-lessons.json"
 FIRST = "00_tour.ipynb"
@@ -45,12 +45,14 @@ class CopiedLessons(NamedTuple):
 
 
 def lessons_path() -> Path:
-    """Return the folder with the lessons that come with kvraft: in the package or next to it."""
-    package = Path(str(files("kvraft"))).resolve()
-    for folder in (package / "notebooks", package.parent / "notebooks"):
-        if (folder / FIRST).exists():
-            return folder
-    raise BadInput(f"the lessons are neither in {package / 'notebooks'} nor next to the package")
+    """Return the folder with the lessons that come with kvraft.
+
+    Raises :class:`~kvraft.errors.BadInput` if they are not there.
+    """
+    folder = resource_folder("notebooks")
+    if not (folder / FIRST).exists():
+        raise BadInput(f"the lessons are missing: there is no {FIRST} in {folder}")
+    return folder
 
 
 def copy_lessons(

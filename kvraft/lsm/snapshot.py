@@ -17,6 +17,7 @@ live tables at the flushed mark.  Nothing is serialised again; the tables are se
 Invariants:
 
 - The same tables make the same bytes, and reading some of the bytes loads no others.
+- A table that is damaged is not sent to its end: its sender finds it, and not its receiver.
 - A stream is checked to its last byte before anything is done with it: the header has a checksum,
   and contains the digest of each table (sstable/format.py).  However large it is, only parts of it
   are in memory: what arrives goes to a file (:class:`SnapshotSpool`), and is installed from there.
@@ -44,6 +45,7 @@ from kvraft.record import Position, Timestamp
 from kvraft.sstable import (
     READ_CHUNK_BYTES,
     DigestCheck,
+    PassingCheck,
     Table,
     TableMetadata,
     check_integers,
@@ -82,6 +84,7 @@ class TreeSnapshot:
         self._disk = disk
         self._header = _pack_header(owner, state)
         self._names = [table_name(info.number) for info in state.tables]
+        self._checks = [PassingCheck(info.size, info.digest) for info in state.tables]
         sizes = [len(self._header), *(info.size for info in state.tables)]
         self._ends = list(accumulate(sizes))
         self.size = self._ends[-1]
@@ -92,8 +95,11 @@ class TreeSnapshot:
     def read(self, offset: int, length: int) -> bytes:
         """Return ``length`` bytes from ``offset`` on, fewer at the end.
 
+        All of it is to be read in order; any part may be read again.
+
         Raises ``BadInput`` if its tree was reopened since, ``Corruption`` if a table is shorter
-        than it was, and ``OSError`` if the disk fails.
+        than it was or, with its last byte, if any byte is another one, and ``OSError`` if the disk
+        fails.
         """
         if offset < 0 or length < 0:
             raise BadInput(f"a snapshot has no {counted(length, 'byte')} at {offset}")
@@ -106,10 +112,11 @@ class TreeSnapshot:
             if at == 0:
                 yield self._header[offset:stop]
             else:
-                yield self._read(self._names[at - 1], offset - self._ends[at - 1], stop - offset)
+                yield self._read(at - 1, offset - self._ends[at - 1], stop - offset)
             offset = stop
 
-    def _read(self, name: str, offset: int, length: int) -> bytes:
+    def _read(self, table: int, offset: int, length: int) -> bytes:
+        name = self._names[table]
         try:
             data = self._disk.read(name, offset, length)
         except FileNotFoundError:
@@ -120,6 +127,8 @@ class TreeSnapshot:
                 offset,
                 f"the file has {counted(len(data), 'byte')} here where {length} were written",
             )
+        if not self._checks[table].passes(offset, data):
+            raise Corruption(name, 0, "the file does not match its digest in the manifest")
         return data
 
 

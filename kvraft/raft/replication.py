@@ -124,11 +124,12 @@ class Replication:
                 del self.progress[name]
                 self.turned += 1
         long_ago = core.ticks - _SNAPSHOT_PATIENCE * core.options.election_ticks
-        for progress in self.progress.values():
+        for name, progress in self.progress.items():
             if progress.state is ProgressState.SNAPSHOT and not progress.heard_since(long_ago + 1):
                 # Close the snapshot: an open one keeps log and tables from being removed.
                 progress.begin(ProgressState.PROBE)
                 self.turned += 1
+                self._report(name, progress)
         self._quorum_checked = core.ticks
         return vote_result(core.configuration, heard) is True
 

@@ -28,7 +28,7 @@ Sources: LevelDB table_format; Pebble colblk; O'Neil et al., *The Log-Structured
 from kvraft.sstable.block import BLOCK_TRAILER_BYTES, Block, unpack_block
 from kvraft.sstable.cache import BlockCache
 from kvraft.sstable.codec import codec_number
-from kvraft.sstable.digest import READ_CHUNK_BYTES, DigestCheck
+from kvraft.sstable.digest import READ_CHUNK_BYTES, DigestCheck, PassingCheck
 from kvraft.sstable.format import (
     Footer,
     LogRange,
@@ -57,6 +57,7 @@ __all__ = [
     "DigestCheck",
     "Footer",
     "LogRange",
+    "PassingCheck",
     "ReadCounts",
     "Table",
     "TableFormat",

@@ -1,4 +1,4 @@
-"""The digest of a table: what identifies its bytes, and the check that a file still has them.
+"""The digest of a table: what identifies its bytes, and the checks that a file still has them.
 
 It is the first 8 bytes of murmur3 (x64, 128 bits) over everything before the footer, which contains
 it (``sstable/format.py``).  It is against accidents, not against attackers: a cryptographic hash
@@ -66,3 +66,29 @@ class DigestCheck(SlicedWork[bool]):
         footer = self._read(self._end, FOOTER_BYTES) if self._end >= 0 else b""
         self.result = self._found.value == self._wanted and is_footer(footer, self._wanted)
         self.stage = None
+
+
+class PassingCheck:
+    """The same check of a table whose parts pass by in order, on their way to somebody else."""
+
+    def __init__(self, size: int, digest: int) -> None:
+        self._wanted, self._size = digest, size
+        self._found = TableDigest()
+        self._through = 0
+        self._footer = b""
+
+    def passes(self, offset: int, data: bytes) -> bool:
+        """Take the part at ``offset``; return ``False`` if it is the last one of another table.
+
+        A part that passed before is ignored, for it is sent again; so is one after a gap.
+        """
+        if offset > self._through:
+            return True
+        fresh = data[max(0, self._through - offset) :]
+        covered = max(0, self._size - FOOTER_BYTES - self._through)
+        self._found.update(fresh[:covered])
+        self._footer += fresh[covered:]
+        self._through += len(fresh)
+        return self._through < self._size or (
+            self._found.value == self._wanted and is_footer(self._footer, self._wanted)
+        )

@@ -7,6 +7,7 @@ from kvraft.check.sweep.doubt import Doubt
 from kvraft.check.sweep.judged import JudgedRun
 from kvraft.disk import MEMBER, is_segment
 from kvraft.errors import Corruption
+from kvraft.lsm import load_manifest
 from kvraft.sim import Run
 from kvraft.wal import recover
 
@@ -130,3 +131,26 @@ def test_a_disk_that_lost_nothing_is_trusted_again(judged):
     judged.do("restart", name)
     assert not judged.lost
     assert not judged.world.sim_disk(name).spoilt
+
+
+def test_a_manifest_that_lost_its_last_edits_is_in_doubt_though_the_log_is_whole():
+    """A flush that a sync lied about is undone by a crash; the log need not have lost anything."""
+    told = set()
+    for seed in range(12):
+        judged = begun(seed)
+        name = follower(judged)
+        replica = judged.world.replicas[name]
+        judged.do("lie_about_syncs", name)
+        judged.do("flush", name)
+        judged.world.run_until(lambda replica=replica: replica.marks.flushed > 0)
+        judged.do("crash", name)
+        judged.do("repair_disk", name)
+        disk, owner = judged.world.sim_disk(name), f"kvraft/{name}"
+        if judged.doubt(name).refuse:
+            continue
+        went_back = load_manifest(disk, owner).flushed.index < replica.marks.flushed
+        whole = recover(disk, owner).last.index == replica.wal.last_index
+        told.add((went_back, whole))
+        if went_back:
+            assert judged.doubt(name).lost
+    assert (True, True) in told

@@ -213,3 +213,25 @@ def test_a_cluster_of_one_has_faults_too():
     run = SwarmRun(5, members=1, acts=40)
     run.run()
     assert sum(count for name, count in run.tally.items() if name.startswith("fault "))
+
+
+def test_a_replacement_that_is_removed_before_it_votes_joins_again(monkeypatch):
+    run = SwarmRun(1, members=3, faults=())
+    run.start()
+    faults, world = run.faults, run.world
+    name = next(each for each in world.members if each != world.leader())
+    new = f"{name}.2"
+    ask, removed = faults.ask, []
+
+    def asks_after_somebody_else(voters, learners):
+        if new in voters and not removed:
+            removed.append(ask([each for each in voters if each != new], learners))
+            world.run_for(50)
+        return ask(voters, learners)
+
+    monkeypatch.setattr(faults, "ask", asks_after_somebody_else)
+    faults.kill(name)
+    faults.lose(name, "lost")
+    faults.do_waiting()
+    assert removed == [""]
+    assert new in world.replicas[world.leader()].raft.configuration.voters

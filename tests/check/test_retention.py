@@ -259,16 +259,21 @@ def test_what_was_found_after_a_crash_counts_though_nobody_told_its_terms():
     assert found(history, "n1", 1) is RetentionProperty.FOLLOWERS
 
 
-@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("left", ["seen", "unseen", ""])
 def test_who_left_and_came_back_is_a_newcomer(left):
-    """It may still lack what was dropped before it came back; only a leader knows how far it is."""
+    """It may still lack what was dropped before it came back; only a leader knows how far it is.
+
+    A follower may know the others from before that.
+    """
     history = all_have(50, flushed=50)
     history.append("n2", 51, 60)
     history.add("n2", SegmentSealed(5, 51, 60, 100), SegmentOpened(6, 61), Flushed(60, 2))
     if left:
-        history.add("n2", ConfigurationChanged(52, ("n1", "n2"), (), ()))
+        knows = "n2" if left == "seen" else "n1"
+        history.add(knows, ConfigurationChanged(52, ("n1", "n2"), (), ()))
     history.add("n1", ConfigurationChanged(65, ("n1", "n2"), (), ("n3",)))
-    history.add("n2", ConfigurationChanged(65, ("n1", "n2"), (), ("n3",)))
+    if left != "unseen":
+        history.add("n2", ConfigurationChanged(65, ("n1", "n2"), (), ("n3",)))
     history.drop("n2", 0, 1, 2, 3, 4)
     history.append("n1", 51, 60)
     if left:

@@ -13,8 +13,14 @@ from kvraft.client.route import Route
 from kvraft.errors import BadInput
 from kvraft.replica import Replica
 from kvraft.sim import Run
+from kvraft.sstable import PassingCheck
 
 FAULTS = {
+    "damaged_table": (
+        *(PassingCheck, "passes"),
+        *("return self._through < self._size or", "return True or"),
+        "progress",
+    ),
     "unreadable_snapshot": (
         *(Replica, "begin"),
         *("except (OSError, Corruption) as error:", "except ZeroDivisionError as error:"),

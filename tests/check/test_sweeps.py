@@ -148,9 +148,7 @@ def test_a_finding_comes_with_the_command_that_repeats_it():
         'seed 2: what\n    repeat it: kvraft swarm --seeds 2 --bug "x y" --members 5'
     )
     lines = list(summary.lines())
-    assert lines[0] == "2 runs, 1 with a finding"
-    assert any(line.split() == ["5", "crashes"] for line in lines)
-    assert len(lines) == 1 + len(REACHED)
+    assert lines == ["2 runs, 1 with a finding", "           5 crashes"]
     assert not summary.clean
 
 
@@ -228,9 +226,10 @@ def test_a_sweep_goes_on_where_it_ended(tmp_path, capsys, monkeypatch):
     command = ["swarm", "--seeds", "2-5", "--jobs", "1", "--results", path, "--json", str(totals)]
     assert main(command) == 0
     assert ran == [2, 5]
-    again = capsys.readouterr().out.splitlines()[-len(REACHED) :]
+    totals_of = "4 runs, 0 with a finding"
+    again = capsys.readouterr().out.partition(totals_of)[2]
     assert main(["swarm", "--seeds", "2-5", "--jobs", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-len(REACHED) :] == again
+    assert capsys.readouterr().out.partition(totals_of)[2] == again > ""
     seen = json.loads(totals.read_text())
     assert (seen["runs"], seen["findings"]) == (4, [])
 
@@ -275,4 +274,4 @@ def test_a_fault_that_there_is_not_is_refused(capsys):
     assert "there is no fault called rain: crash, " in capsys.readouterr().err
     assert main(["swarm", "--seeds", "1", "--faults", "loss", "--jobs", "1"]) == 0
     said = capsys.readouterr().out
-    assert "0 fault crash\n" in said
+    assert " fault crash\n" not in said

@@ -64,7 +64,7 @@ def test_the_promises_that_break_are_those_that_were_measured(letter, bug):
         "one vote a term",
         "durable before use",
         "fresh reads",
-        "one state machine",
+        "state-machine safety",
         "the five marks",
     ]
     found = find_exhibit(bug).found

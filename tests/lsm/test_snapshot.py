@@ -285,6 +285,28 @@ def test_a_snapshot_whose_tables_went_says_so():
         found.read(0, found.size)
 
 
+@pytest.mark.parametrize("part", [1, 7, 48, 100, 10_000])
+def test_damage_anywhere_in_a_table_is_found_by_who_sends_it(part):
+    """Whatever the size of the parts, and though each is sent twice."""
+    tree = sender()
+    whole = stream(tree)
+    name = f"{tree.tables[0].number:06d}.sst"
+    size = tree._disk.size(name)
+
+    def sent(snapshot):
+        for offset in range(0, snapshot.size, part):
+            snapshot.read(max(0, offset - part), part)
+            yield snapshot.read(offset, part)
+
+    assert b"".join(sent(tree.snapshot())) == whole
+    for place in range(0, size, 7 if part > 1 else 91):
+        tree._disk.corrupt(name, place)
+        with pytest.raises(Corruption, match=f"{name}, offset 0: the file does not match its"):
+            list(sent(tree.snapshot()))
+        tree._disk.corrupt(name, place)
+    assert b"".join(sent(tree.snapshot())) == whole
+
+
 def test_the_format_is_the_same_for_ever():
     data = stream(sender())
     head = frame.decode(data, 0, seed=frame.checksum_seed("kvraft snapshot"))

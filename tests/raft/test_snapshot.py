@@ -6,7 +6,7 @@ from zlib import crc32
 import pytest
 
 from kvraft.errors import BadInput
-from kvraft.events import MessageRejected, SnapshotReceived
+from kvraft.events import MessageRejected, ProgressChanged, SnapshotReceived
 from kvraft.raft import (
     AppendEntries,
     AppendEntriesReply,
@@ -405,13 +405,16 @@ def test_a_snapshot_goes_on_where_it_was_after_the_connection_was_lost_for_long(
 
 
 def test_a_follower_that_stays_silent_pins_nothing_and_is_sent_a_newer_one_later():
-    raft = behind()
+    events = []
+    raft = behind(report=events.append)
     finish(raft)
+    assert events[-1] == ProgressChanged("n3", "snapshot", 1, 0)
     for _ in range(40):
         ticks(raft, 15)
         ack(raft, "n2", 9)
         finish(raft)
     assert raft.status().progress["n3"].snapshot == 0
+    assert events[-1] == ProgressChanged("n3", "probe", 1, 0)
     newer = InMemorySnapshot(Position(9, 1), Configuration(THREE), b"newer")
     raft.compact(9, newer)
     assert not [m for m in finish(raft).to("n3") if isinstance(m, InstallSnapshot)]

@@ -228,11 +228,15 @@ class TransactionChecker:
 
     # ── everything that members hold ────────────────────────────────────────────────────────────
 
-    def check_members(self, moments: int = 2) -> None:
-        """Compare everything that each running member holds, now and at ``moments`` past times."""
+    def check_members(self, names: Iterable[str] | None = None, *, moments: int = 2) -> None:
+        """Compare everything that running members hold, now and at ``moments`` past times.
+
+        They are those with these ``names``, by default all.
+        """
+        replicas = self._world.replicas
         with self._world.undisturbed():
-            for name, replica in self._world.replicas.items():
-                self._check_member(name, replica, moments)
+            for name in replicas if names is None else names:
+                self._check_member(name, replicas[name], moments)
 
     def _check_member(self, name: str, replica: Replica, moments: int) -> None:
         index = replica.tree.applied.index

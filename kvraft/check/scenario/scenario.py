@@ -52,7 +52,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,14 +61,13 @@ from kvraft.check.scenario.expect import UnmetExpectation
 from kvraft.check.scenario.grammar import Line, Setup, read
 from kvraft.errors import BadInput, KvraftError
 from kvraft.raft import Configuration, Raft
+from kvraft.resources import resource_folder
 from kvraft.sim import Cluster
 
 __all__ = ["PlayedScenario", "Scenario", "UnmetExpectation", "load", "names", "parse"]
 
-_PACKAGE = Path(str(files("kvraft"))).resolve()
-_INSTALLED = _PACKAGE / "data" / "scenarios"
-FOLDER = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data" / "scenarios"
-"""The folder of kvraft's own scenarios: in the package, or next to it in a checkout."""
+FOLDER = resource_folder("data") / "scenarios"
+"""The folder of kvraft's own scenarios."""
 
 
 class PlayedScenario(NamedTuple):

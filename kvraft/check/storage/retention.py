@@ -154,6 +154,7 @@ class RetentionChecker:
         self._budget = budget
         self._first = tuple(members)
         self._newest = (0, self._first)  # the latest configuration: its entry and members
+        self._joined: dict[str, int] = {}  # the entry by which each of those joined
         self._read = 0
         self._latest_chunk: tuple[int, _Member, str, int | None] | None = None
         """The number of the last chunk, its sender and receiver, and what was being sent before."""
@@ -221,19 +222,22 @@ class RetentionChecker:
                 index=index, voters=voters, outgoing=outgoing, learners=learners
             ):
                 member.members = tuple(dict.fromkeys((*voters, *outgoing, *learners)))
-                known = (*self._first, *member.joined)
-                for other in [each for each in known if each not in member.members]:
-                    member.joined[other] = _LEFT
-                for other in member.members:
-                    joined = member.joined.setdefault(other, 0 if other in self._first else index)
-                    if joined == _LEFT:  # it comes back
-                        member.joined[other] = index
+                self._note_joins(member.joined, index, member.members)
                 for other in [each for each in member.sending if each not in member.members]:
                     del member.sending[other]
                 if index >= self._newest[0]:
                     self._newest = (index, member.members)
+                    self._note_joins(self._joined, index, member.members)
             case _:
                 self._follow_leading(member, event)
+
+    def _note_joins(self, joined: dict[str, int], index: int, members: Sequence[str]) -> None:
+        """Keep by which entry each joined, now that the one at ``index`` names the members."""
+        for other in [each for each in (*self._first, *joined) if each not in members]:
+            joined[other] = _LEFT
+        for other in members:
+            if joined.setdefault(other, 0 if other in self._first else index) == _LEFT:
+                joined[other] = index  # it comes back
 
     @staticmethod
     def _follow_leading(member: _Member, event: object) -> None:
@@ -315,7 +319,8 @@ class RetentionChecker:
             return  # it needs older entries that are gone, and will be sent a snapshot
         if member.sending.get(other, 0) >= dropped.last:
             return
-        if not member.leads and dropped.last < member.joined.get(other, 0):
+        joined = max(member.joined.get(other, 0), self._joined.get(other, 0))
+        if not member.leads and dropped.last < joined:
             return  # the newcomer joined later, and only a leader knows how far each member is
         kept = member.kept_from(dropped.segment)
         what += (

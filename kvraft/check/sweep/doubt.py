@@ -5,8 +5,8 @@ promises go, the disk has gone back in time.  What kvraft promises then::
 
     damage in what a start reads (log, manifest, MEMBER)    the member refuses to start
     damage in a table                                       found when it is read, or by verify
-    an end of the log is gone, and
-    ├─ a later frame, or the manifest, says it was synced   the member refuses to start
+    an end of the log or of the manifest is gone, and
+    ├─ what is left says that there was more                the member refuses to start
     └─ nothing on this disk says that it was ever there     nobody can notice (wal/recovery.py)
 
 In the last case a member would go on without votes and entries that others count on, and only
@@ -42,7 +42,8 @@ NOTICED = (Corruption, StateLost, ForeignFile)
 class Doubt(NamedTuple):
     """What is wrong with a disk: a start must refuse it for ``refuse``, ``""`` if it need not.
 
-    ``damaged`` says that a table is damaged, ``lost`` that votes or entries are gone.
+    ``damaged`` says that a table is damaged, ``lost`` that votes, entries or edits of the manifest
+    are gone.
     """
 
     refuse: str = ""
@@ -62,7 +63,10 @@ def look(disk: SimDisk, owner: str, fallen: Replica | None) -> Doubt:
         found = check_disk(disk, owner)
     except (*NOTICED, FileNotFoundError) as error:
         return Doubt(str(error))
-    lost = fallen is not None and _lacks(found, log_on_disk(fallen), fallen.wal.hard_state)
+    lost = fallen is not None and (
+        _lacks(found, log_on_disk(fallen), fallen.wal.hard_state)
+        or load_manifest(disk, owner).flushed.index < fallen.marks.flushed
+    )
     if lost and (sign := _sign(disk, owner, found)):
         return Doubt(sign, lost=True)
     try:

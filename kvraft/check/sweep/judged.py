@@ -76,6 +76,7 @@ class JudgedRun:
         self.failed_start: Exception | None = None
         """What a start failed with, and the run with it."""
         self._banked = False
+        self._looked: dict[str, tuple[object, ...]] = {}  # what members had when all was looked at
         self.world.watch = self._watch
 
     @property
@@ -182,15 +183,21 @@ class JudgedRun:
         self._after()
 
     def look(self) -> None:
-        """Run the expensive checks, on everything that members hold."""
-        self.transactions.check_members()
+        """Run the expensive checks, on everything that members hold, where it may have changed."""
+        replicas = self.world.replicas
+        moved = [
+            name for name, each in replicas.items() if self._looked.get(name) != _rows_of(each)
+        ]
+        self._looked = {name: _rows_of(each) for name, each in replicas.items()}
+        self.transactions.check_members(moved)
         if not self._banked:
             return
         with self.world.undisturbed():
-            for name, replica in self.world.replicas.items():
-                oldest, newest = replica.tree.horizon, replica.tree.timestamp
+            for name in moved:
+                tree = replicas[name].tree
+                oldest, newest = tree.horizon, tree.timestamp
                 for at in {oldest: 0, (oldest + newest) // 2: 0, newest: 0}:
-                    check_rows(name, dict(replica.tree.scan(b"a", b"z", at=at)))
+                    check_rows(name, dict(tree.scan(b"a", b"z", at=at)))
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────
 
@@ -263,3 +270,10 @@ class JudgedRun:
         self.tally["calls ordered"] += judged.operations
         if judged.how != "log":
             self.tally[f"histories ordered by {judged.how}"] += 1
+
+
+def _rows_of(replica: Replica) -> tuple[object, ...]:
+    """Return what shows, without reading them, whether a member can hold other rows than before."""
+    tree = replica.tree
+    memory = tree.immutable_memtables, tree.memtable_rows, tree.memtable_size
+    return replica, tree.applied_index, tree.tables, tree.horizon, *memory

@@ -125,12 +125,12 @@ class Summary:
         return not self.findings and not self.missing
 
     def lines(self) -> Iterator[str]:
-        """Yield the totals."""
+        """Yield the totals, without what no run reached."""
         if self.missing:
             yield f"seeds: no run reached {', '.join(self.missing)}"
         yield f"{counted(self.runs, 'run')}, {len(self.findings):,} with a finding"
         names = [*REACHED, *sorted(self.tally.keys() - set(REACHED))]
-        yield from (f"{self.tally[name]:>12,} {name}" for name in names)
+        yield from (f"{self.tally[name]:>12,} {name}" for name in names if self.tally[name])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the totals and the findings, for JSON; findings are in the order of seeds."""

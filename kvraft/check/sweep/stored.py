@@ -7,16 +7,12 @@ is recorded in any, since it changes with the code; what was done does not.
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 from kvraft.errors import BadInput
+from kvraft.resources import resource_folder
 from kvraft.sim import RunRecord, parse_run, read_run
 
-_PACKAGE = Path(str(files("kvraft"))).resolve()
-_INSTALLED = _PACKAGE / "data" / "runs"
-RUNS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "data" / "runs"
-"""The folder of the run files: in the package, or next to it in a checkout."""
+RUNS = resource_folder("data") / "runs"
+"""The folder of the run files."""
 
 
 def run_names() -> list[str]:

@@ -68,6 +68,7 @@ REACHED = (
     "crashes between steps of a drain",
     "disks that failed",
     "losses noticed",
+    "promotions refused as too early",
     "writes refused as overloaded",
     "writes refused for their stamp",
     "partitions",

@@ -21,11 +21,11 @@ import csv
 import json
 import math
 from collections.abc import Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 from kvraft.errors import BadInput
+from kvraft.resources import resource_folder
 
 
 class Quake(NamedTuple):
@@ -54,12 +54,8 @@ class QuakeReport(NamedTuple):
 
 
 def catalogue_path() -> Path:
-    """Return the path of the catalogue that comes with kvraft: in the package or next to it."""
-    package = Path(str(files("kvraft"))).resolve()
-    for folder in (package / "data", package.parent / "data"):
-        if (folder / "earthquakes.csv").exists():
-            return folder / "earthquakes.csv"
-    raise BadInput(f"earthquakes.csv is neither in {package / 'data'} nor next to the package")
+    """Return the path of the catalogue that comes with kvraft."""
+    return resource_folder("data") / "earthquakes.csv"
 
 
 def load(path: Path | str | None = None) -> list[Quake]:
