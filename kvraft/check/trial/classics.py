@@ -6,7 +6,6 @@ Which members play which part, and a few acts that are left out, are drawn from 
 ============= =====================================================================================
 figure_8      an entry of an older term reaches a majority, and its leader dies (Raft §5.4.2)
 late_answers  a leader loses its entries, leads again, and hears answers of its first term
-late_reads    a follower asks about a read, crashes, asks again, and the first answer comes (§8)
 late_votes    a candidate stands twice, and the votes of the first time come late (§5.2)
 longer_log    a long log of an old term against a short one of a newer term (§5.4.1)
 second_vote   a member votes, crashes, returns, and is asked by another candidate (§5.2)
@@ -15,8 +14,9 @@ old_appends   what a leader sent first arrives last (§5.3)
 own_tail      a deposed leader has entries of its own, and gets a heartbeat only (Figure 2)
 ============= =====================================================================================
 
-One is of time, and is played where clocks run: what a voter promised and has forgotten
-(:func:`forgotten_promise`; thesis §6.4.1).
+Two more are played at the end of runs: a follower asks about a read, crashes, asks again, and the
+first answer comes (:func:`late_reads`; §8); and, where clocks run, a voter crashes and forgets what
+it promised (:func:`forgotten_promise`; thesis §6.4.1).
 """
 
 from __future__ import annotations
@@ -36,15 +36,28 @@ PATIENCE = 20
 def classics(draws: Draws) -> Iterator[Act]:
     """Yield the acts of a few situations that are drawn; between them all agree."""
     random, names = draws.random, list(draws.cluster.members)
-    situations = [*_CLASSICS.values(), *[_late_reads] * draws.can("read")]
-    for number, chosen in enumerate(random.sample(situations, random.randint(2, 4))):
+    for number, chosen in enumerate(random.sample([*_CLASSICS.values()], random.randint(2, 4))):
         if number:
             yield from _regroup(draws)
-        random.shuffle(names)
-        left_out = random.choice(LEFT_OUT)
-        for act in chosen(_Cast(draws, names)):
-            if random.random() >= left_out:
-                yield act
+        yield from _played(chosen, draws, names)
+
+
+def late_reads(draws: Draws) -> Iterator[Act]:
+    """Yield, once all agree, that a read is asked for twice under one number."""
+    if draws.can("read"):
+        yield from _regroup(draws)
+        yield from _played(_late_reads, draws, list(draws.cluster.members))
+
+
+def _played(
+    situation: Callable[[_Cast], Iterator[Act]], draws: Draws, names: list[str]
+) -> Iterator[Act]:
+    """Yield the acts of a situation, in which members play parts that are drawn."""
+    draws.random.shuffle(names)
+    left_out = draws.random.choice(LEFT_OUT)
+    for act in situation(_Cast(draws, names)):
+        if draws.random.random() >= left_out:
+            yield act
 
 
 def _regroup(draws: Draws) -> Iterator[Act]:
@@ -137,7 +150,7 @@ def _late_answers(cast: _Cast) -> Iterator[Act]:
 
 
 def _late_reads(cast: _Cast) -> Iterator[Act]:
-    """A read that is asked for twice under one number, as its asker counts from one again."""
+    """The asker crashes in between, and counts from one again."""
     yield from cast.elect(cast.one, [cast.two, *cast.others])
     for name in (cast.two, *cast.others):
         yield from cast.send(cast.one, name, 3)

@@ -22,7 +22,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.check.trial.acts import Act
-from kvraft.check.trial.classics import classics, forgotten_promise
+from kvraft.check.trial.classics import classics, forgotten_promise, late_reads
 from kvraft.check.trial.draws import Draws
 from kvraft.check.trial.promises import Ability
 from kvraft.check.trial.terms import terms
@@ -90,14 +90,13 @@ def _classics(draws: Draws) -> Iterator[Act]:
     """Yield situations of the literature, and what comes of them."""
     yield from classics(draws)
     yield from terms(draws, elections=2)
+    yield from late_reads(draws)
 
 
 def _clock(draws: Draws) -> Iterator[Act]:
     """Yield time that passes, and what goes wrong meanwhile."""
     random = draws.random
     for _ in range(STEPS // 5):
-        if random.random() < 0.06:
-            yield from forgotten_promise(draws)
         yield ("run", random.choice((1, 3, 8, 20, 40)))
         dice = random.random()
         if dice < 0.45:
@@ -113,6 +112,11 @@ def _clock(draws: Draws) -> Iterator[Act]:
             yield random.choice(draws.extras)()
         else:
             yield from draws.returns(1)
+    if random.random() < 0.5:
+        yield ("heal",)
+        yield from draws.returns(len(draws.cluster.members))
+        yield ("run", 4 * draws.cluster.options.election_ticks)
+        yield from forgotten_promise(draws)
 
 
 _KINDS: dict[str, Callable[[Draws], Iterator[Act]]] = {
