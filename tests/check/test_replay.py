@@ -247,3 +247,11 @@ def test_every_kind_of_fault_is_recorded_as_verbs():
         run.world.run_for(30)
     run.judged.stop(None)
     Run.parse(run.judged.record().to_text())
+
+
+def test_the_words_of_a_run_say_who_can_reach_whom():
+    run = Run(5, seed=1)
+    run.act("partition", [["n1", "n2"], ["n3", "n4"]])
+    run.act("write", "ann", [("sea", "cold"), ("sky", None)])
+    said = [line.split("ms  ")[1] for line in history_lines(run.record())]
+    assert said == ["partition n1 n2 | n3 n4", "write ann sea=cold sky="]
