@@ -246,8 +246,8 @@ def _shorter(row: Argument) -> Argument:
 def history_lines(record: RunRecord) -> Iterator[str]:
     """Yield a line for each action of a run: when, and what is done."""
     for at, verb, arguments in record.actions:
-        said = [_groups(*arguments)] if verb == "partition" else map(_word, arguments)
-        yield f"{at / 1_000:>10,.1f} ms  {' '.join([verb.replace('_', ' '), *said])}"
+        words = [_groups(*arguments)] if verb == "partition" else map(_word, arguments)
+        yield f"{at / 1_000:>10,.1f} ms  {' '.join([verb.replace('_', ' '), *words])}"
 
 
 def _groups(argument: Argument) -> str:
