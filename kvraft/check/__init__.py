@@ -3,6 +3,7 @@
 A checker sees what members hold, what they send, or the trace of events, and compares that with
 what the papers and the database promise.  What it finds is a :class:`Violation`::
 
+    zoo         hunts for the planted bugs, by the three that follow
     sweep/      runs drawn by chance: the swarm, the soak, the hunt
     scenario/   situations written by hand, line by line
     explore/    every future of a small cluster, within bounds

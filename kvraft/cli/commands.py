@@ -85,7 +85,8 @@ def swarm(options: argparse.Namespace) -> int:
 def zoo(options: argparse.Namespace) -> int:
     """Print the zoo or the story of one bug, or hunt for bugs."""
     from kvraft.check.bugs import catalogue, find_exhibit, zoo_lines
-    from kvraft.check.sweep import hunt_lines, processes, shown_lines
+    from kvraft.check.sweep import processes
+    from kvraft.check.zoo import hunt_lines, shown_lines
 
     named = [find_exhibit(" ".join(options.bug))] if options.bug else []
     if options.hunt is None:

@@ -255,7 +255,7 @@ def add_check(adders: Adders) -> None:
         "--seconds",
         type=whole_number(1, "the seconds"),
         metavar="N",
-        help="how long one run may take (10), or an answer of a command (2)",
+        help="how long one run may take (10; 120 of a replica), or an answer of a command (10)",
     )
     _add_check_outputs(check)
 

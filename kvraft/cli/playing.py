@@ -14,7 +14,7 @@ import sys
 
 from kvraft.check import scenario
 from kvraft.check.bugs import Bug, consensus_bug, find_bug
-from kvraft.check.sweep import Judgement, find_run, is_run, judge_record, run_names
+from kvraft.check.sweep import Judgement, find_run, is_run, judge_record, run_names, scenario_file
 from kvraft.check.trial import consensus_named, subject_of
 from kvraft.cli.deadline import time_limit
 from kvraft.cli.terminal import say
@@ -52,7 +52,7 @@ def _play_scenario(options: argparse.Namespace) -> int:
     consensus = consensus_bug(options.bug) if options.bug else None
     if options.subject:
         consensus = consensus_named(options.subject)
-    chosen = scenario.load(options.scenario)
+    chosen = scenario.load(scenario_file(options.scenario))
     say(f"{chosen.title}\n\n{chosen.prose}")
     printed = 0
 

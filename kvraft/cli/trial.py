@@ -17,7 +17,7 @@ from kvraft.cli.terminal import say
 from kvraft.display import counted
 from kvraft.errors import BadInput
 from kvraft.events import Marks, MemberStarted, Trace
-from kvraft.trial import SECONDS, judge_apart, judge_command
+from kvraft.trial import judge_apart, judge_command
 from kvraft.viz.sandbox import Film, clients_panel, cold, page
 from kvraft.viz.trace import story_line
 
@@ -59,7 +59,7 @@ def _report(options: argparse.Namespace) -> Report:
         runs=options.runs,
         seed=options.seed,
         without=options.without,
-        seconds=SECONDS if options.seconds is None else options.seconds,
+        seconds=options.seconds,
     )
 
 

@@ -13,7 +13,14 @@ needs processes.
 Invariant: whatever foreign code does ends in a report or in one sentence.
 """
 
-from kvraft.trial.apart import SECONDS, judge_apart
+from kvraft.trial.apart import REPLICA_SECONDS, SECONDS, judge_apart, usual_seconds
 from kvraft.trial.process import Command, judge_command
 
-__all__ = ["SECONDS", "Command", "judge_apart", "judge_command"]
+__all__ = [
+    "REPLICA_SECONDS",
+    "SECONDS",
+    "Command",
+    "judge_apart",
+    "judge_command",
+    "usual_seconds",
+]

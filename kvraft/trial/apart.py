@@ -6,9 +6,10 @@
                 ◄─── a report in a file, traces next to it ──── judges, and writes
 
 In that process what is printed goes nowhere, memory is limited, copies of it end at once, and a
-watchdog ends it when one run takes longer than ``seconds``: also inside C, where no Python could
-interrupt.  A process that ends without a report has died of what it ran.  It has a session of its
-own, of which nothing is left when it has ended.
+watchdog ends it when one run takes too long: also inside C, where no Python could interrupt.  Its
+clock is that on the wall, for no other can be waited for everywhere, so the limits are such that an
+honest run keeps them where many share a machine.  A process that ends without a report has died of
+what it ran.  It has a session of its own, of which nothing is left when it has ended.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from kvraft.check.trial import Report, Stuck, judge
+from kvraft.check.trial import Report, Stuck, judge, subject_of
 from kvraft.display import counted
 from kvraft.errors import BadInput, KvraftError
 from kvraft.events import Trace
 from kvraft.trial.session import kill_session
 
-SECONDS = 10
-"""How long one run may take."""
+SECONDS, REPLICA_SECONDS = 10, 120
+"""How long one run may take, as a rule and of a replica: 40 and 10 times what the longest takes on
+an idle machine."""
 MEMORY = 2 << 30
 """How many bytes of address space the process may have that judges a class."""
 _CODE = "import json, sys; from kvraft.trial.apart import judge_here; "
@@ -44,6 +46,7 @@ _LAST = 1 << 16
 """How many bytes of what was written to standard error are looked at."""
 _ROOT = Path(__file__).parents[2]
 _REPORT = "report.json"
+_LATE = re.compile(r"Timeout \((\d+):(\d\d):(\d\d)\)!")
 _FRAME = re.compile(r'File "(?P<file>.*)", line (?P<line>\d+) in (?P<name>.*)')
 
 
@@ -53,9 +56,11 @@ def judge_apart(
     runs: int | None = None,
     seed: int = 1,
     without: Collection[str] = (),
-    seconds: int = SECONDS,
+    seconds: int | None = None,
 ) -> Report:
     """Judge ``MODULE:CLASS`` of the working directory in another process; return the report.
+
+    One run may take ``seconds``, by default as long as is usual for what it is.
 
     Raises :class:`~kvraft.errors.BadInput` for what cannot be judged, and
     :class:`~kvraft.check.trial.Stuck` if it never comes back, or ends the process.
@@ -76,7 +81,7 @@ def judge_apart(
             words = errors.read().decode("utf-8", "replace")
         file = Path(folder) / _REPORT
         if not file.exists():
-            raise _died(title, status, words, seconds)
+            raise _died(title, status, words)
         table = json.loads(file.read_text("utf-8"))
         if "refused" in table:
             raise BadInput(table["refused"])
@@ -104,11 +109,13 @@ def _run(words: list[str], path: str, errors: IO[bytes]) -> int:
         kill_session(process)
 
 
-def _died(title: str, status: int, errors: str, seconds: int) -> KvraftError:
+def _died(title: str, status: int, errors: str) -> KvraftError:
     """Return the error for a process that left no report."""
-    if (at := errors.find("Timeout (")) >= 0:
+    if late := _LATE.search(errors):
+        hours, minutes, seconds = map(int, late.groups())
+        limit = counted(hours * 3_600 + minutes * 60 + seconds, "second")
         return Stuck(
-            f"{title} did not come back within {counted(seconds, 'second')}{_place(errors[at:])}; "
+            f"{title} did not come back within {limit}{_place(errors[late.start() :])}; "
             "if it is only slow, --seconds gives it more"
         )
     how = f"signal {-status}" if status < 0 else f"status {status}"
@@ -127,6 +134,11 @@ def _place(stack: str) -> str:
     for frame in (theirs or frames)[:1]:
         return f", in {Path(frame['file']).name}, line {frame['line']}, in {frame['name']}"
     return ""
+
+
+def usual_seconds(title: str) -> int:
+    """Return how long one run of ``MODULE:CLASS`` may take unless somebody says otherwise."""
+    return REPLICA_SECONDS if subject_of(title).kind == "replica" else SECONDS
 
 
 class _Printed(io.TextIOBase):
@@ -171,7 +183,7 @@ def judge_here(task: dict[str, Any]) -> NoReturn:
 
 
 def _judge(task: dict[str, Any]) -> None:
-    folder, seconds = Path(task["folder"]), task["seconds"]
+    folder, seconds = Path(task["folder"]), task["seconds"] or SECONDS
     printed = _Printed()
     _limit()
 
@@ -181,6 +193,7 @@ def _judge(task: dict[str, Any]) -> None:
     alive()
     try:
         with redirect_stdout(printed):
+            seconds = task["seconds"] or usual_seconds(task["title"])
             report = judge(
                 task["title"],
                 runs=task["runs"],

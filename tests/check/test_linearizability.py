@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from collections.abc import Iterator
+from itertools import permutations, product
 from random import Random
 
 from hypothesis import example, given, settings
@@ -80,6 +81,36 @@ def test_it_agrees_with_trying_every_order_and_is_blind_to_the_order_of_lines(op
         held(verdict, operations)
     else:
         _explained(verdict, operations)
+
+
+def _times(count: int) -> Iterator[list[tuple[int, int]]]:
+    """Yield every way in which operations overlap, in the order of their calls."""
+    for ends in product(range(count), repeat=count):
+        if all(end >= number for number, end in enumerate(ends)):
+            # Between two calls, or after the last, it matters not in which order others return.
+            yield [(2 * number, 2 * end + 1) for number, end in enumerate(ends)]
+
+
+def test_it_agrees_with_trying_every_order_of_all_histories_of_three_operations_on_a_key():
+    """Reads, writes, writes of which nobody knows, and writes that depend on what was read."""
+    kept, gone, written = {}, {b"x": None}, {b"x": b"1"}
+    sorts = [(reads, kept, False) for reads in (gone, written)]
+    sorts += list(product((kept, gone, written), (gone, written), (False,)))
+    sorts += [(kept, writes, True) for writes in (gone, written)]
+    judged = set()
+    for kinds in product(sorts, repeat=3):
+        for times in _times(3):
+            operations = [
+                Operation(f"c{number}", called, None if lost else returned, reads, writes)
+                for number, ((reads, writes, lost), (called, returned)) in enumerate(
+                    zip(kinds, times, strict=True)
+                )
+            ]
+            linearizable = judge(operations).linearizable
+            assert linearizable == brute_force(operations)
+            assert judge(operations[::-1]).linearizable == linearizable
+            judged.add(linearizable)
+    assert judged == {False, True}
 
 
 def _explained(verdict: Verdict, operations: list[Operation]) -> None:

@@ -13,6 +13,7 @@ from kvraft.check.sweep import (
     SwarmSettings,
     broken_by,
     error_of,
+    find_run,
     history_lines,
     judge_record,
     shrink_record,
@@ -47,6 +48,17 @@ def sick():
     broken, record = found(EAGER, 1, 12)
     assert broken
     return broken, record
+
+
+@pytest.mark.parametrize("bug", ["tables not synced", "entries before the term"])
+def test_a_start_that_fails_is_part_of_the_record(bug):
+    """With the error of a disk, or with one that an action might be refused with."""
+    record = find_run(f"zoo/{bug.replace(' ', '_')}")
+    first = judge_record(record, find_bug(bug))
+    assert first.broken in ("Corruption", "BadInput")
+    assert first.record.actions[-1].verb == "restart"
+    assert judge_record(first.record, find_bug(bug), to_end=False).broken == first.broken
+    assert not first.left_out
 
 
 @pytest.mark.parametrize("seed", [1, 4, 6, 12])

@@ -1,6 +1,6 @@
-"""The zoo: each planted bug is found by the run that is stored for it, which is clean without it.
+"""The zoo: each planted bug is found as soon as is said, and by the run that is stored for it.
 
-``test_seeds.py`` runs the seeds of the hunt without a bug.
+That run is clean without the bug.  ``test_seeds.py`` runs the seeds of the hunt without one.
 """
 
 import copy
@@ -10,32 +10,36 @@ from types import SimpleNamespace
 
 import pytest
 
-from kvraft.check import Property, Violation
+from kvraft.check import Violation, scenario
+from kvraft.check import zoo as hunting
 from kvraft.check.bugs import (
     BUGS,
     FOUND,
     LUCKY,
     USUAL,
+    Finder,
     Finding,
     catalogue,
-    consensus_bug,
     find_bug,
     load_findings,
     save_findings,
 )
 from kvraft.check.explore import NO_TIME, ExplorationBounds, explore
 from kvraft.check.history import NotLinearizable, Verdict
+from kvraft.check.scenario import UnmetExpectation
 from kvraft.check.sweep import (
     RUNS,
     SwarmResult,
     SwarmSettings,
     broken_by,
     find_run,
-    hunt_bug,
     judge_record,
+    scenario_file,
     what_breaks,
 )
-from kvraft.check.sweep import zoo as hunting
+from kvraft.check.trial import RUNS as TRIAL_RUNS
+from kvraft.check.trial import first_broken, judge_consensus
+from kvraft.check.zoo import hunt_bug
 from kvraft.cli import main
 from kvraft.client import Client
 from kvraft.errors import BadInput, Corruption
@@ -45,7 +49,10 @@ from kvraft.sim import Cluster, Run
 
 ZOO = catalogue()
 CAUGHT = [name for name, each in ZOO.items() if each.found]
-SMALL = [name for name in CAUGHT if ZOO[name].found.actions is not None]
+BY = {by: [name for name in CAUGHT if ZOO[name].found.by is by] for by in Finder}
+SMALL = [
+    name for name in (*BY[Finder.SWARM], *BY[Finder.SCRIPT]) if ZOO[name].found.actions is not None
+]
 VOTES_TWICE = find_run("zoo/votes_twice")
 
 
@@ -78,20 +85,40 @@ def test_the_catalogue_has_no_entry_without_a_bug():
     assert list(load_findings(FOUND)) == CAUGHT
 
 
-def test_what_no_run_has_found_says_what_it_would_take():
+def test_each_is_found_and_where_the_swarm_finds_it_so_soon():
+    assert list(ZOO) == CAUGHT
     for name, each in ZOO.items():
-        assert each.found or each.luck, name
-        if each.found:
-            assert each.found.seed <= each.within, name
+        most = {Finder.SWARM: each.within, Finder.TRIAL: TRIAL_RUNS}
+        assert each.found.seed <= most.get(each.found.by, each.found.seed), name
+        assert each.luck or each.found.by is Finder.SWARM, "what would it take in the swarm?"
 
 
 # ── what finds each ─────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", CAUGHT)
+@pytest.mark.parametrize("name", BY[Finder.SWARM])
 def test_the_run_of_the_hunt_fails_for_the_right_property(name):
+    found = ZOO[name].found
+    assert what_breaks(SwarmSettings(bug=name), found.seed) == found.property, name
+
+
+@pytest.mark.parametrize("name", BY[Finder.TRIAL])
+def test_a_trial_finds_it_in_that_run_and_a_short_way_to_it(name):
     each = ZOO[name]
-    assert what_breaks(SwarmSettings(bug=name), each.found.seed) == each.found.property, name
+    verdict = first_broken(each.bug.consensus, shrinking=0)
+    assert (verdict.name, verdict.run) == (each.found.property, each.found.seed)
+    stored = scenario.load(scenario_file(each.run))
+    assert len(stored.lines) == each.found.actions
+    played = stored.play(consensus=each.bug.consensus)
+    assert played.violation.property == each.found.property
+    with pytest.raises((UnmetExpectation, BadInput)):
+        stored.play()
+
+
+def test_the_runs_of_these_trials_are_clean_without_a_bug():
+    most = max(ZOO[name].found.seed for name in BY[Finder.TRIAL])
+    assert judge_consensus(Raft, runs=most).broken == []
+    assert first_broken(Raft, runs=3) is None
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -100,13 +127,14 @@ def test_the_stored_run_fails_with_its_bug_and_only_with_it(name):
     record = find_run(each.run)
     assert len(record.actions) == each.found.actions
     assert not record.footprint.digest
-    assert judge_record(record, each.bug).broken == each.found.property
+    assert judge_record(record, each.bug).broken == (each.found.small or each.found.property)
     assert judge_record(record).broken == ""
 
 
 def test_no_run_is_stored_of_what_is_not_in_the_zoo():
-    stored = {f"zoo/{path.stem}" for path in (RUNS / "zoo").iterdir()}
-    assert stored == {ZOO[name].run for name in SMALL}
+    stored = {f"zoo/{path.name}" for path in (RUNS / "zoo").iterdir()}
+    runs = {f"{ZOO[name].run}.jsonl" for name in SMALL}
+    assert stored == runs | {f"{ZOO[name].run}.txt" for name in BY[Finder.TRIAL]}
 
 
 @pytest.mark.parametrize("name", ["late answers taken", "retries under new ids"])
@@ -115,14 +143,12 @@ def test_a_client_that_confuses_answers_or_names_is_found_within_ten_runs(name):
     assert any(what_breaks(SwarmSettings(bug=name), seed) for seed in range(1, 11))
 
 
-@pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.explored])
-def test_what_no_run_can_show_is_found_by_the_explorer(name):
-    bounds, consensus = ExplorationBounds(**ZOO[name].explored), consensus_bug(name)
-    found = explore(Cluster(3, options=NO_TIME, consensus=consensus), bounds).violation
-    assert found is not None
-    assert found.property in tuple(Property)
-    sound = explore(Cluster(3, options=NO_TIME), bounds, limit=3_000)
-    assert sound.violation is None
+def test_what_no_run_can_show_is_found_by_the_explorer():
+    assert BY[Finder.EXPLORER] == [name for name, each in ZOO.items() if each.explored]
+    for name in BY[Finder.EXPLORER]:
+        assert hunt_bug(name, ()).finding == ZOO[name].found
+        bounds = ExplorationBounds(**ZOO[name].explored)
+        assert explore(Cluster(3, options=NO_TIME), bounds, limit=3_000).violation is None
 
 
 @pytest.mark.parametrize("name", [name for name, each in ZOO.items() if each.bug.place == "log"])
@@ -147,6 +173,7 @@ def runs(monkeypatch):
     result = SwarmResult(4, "", Counter(), run_file=VOTES_TWICE.to_text())
     monkeypatch.setattr(hunting, "what_breaks", fake)
     monkeypatch.setattr(hunting, "run_seed", lambda seed, settings: result)
+    monkeypatch.setattr(hunting, "judge_record", lambda record, bug: small)
     monkeypatch.setattr(hunting, "shrink_record", lambda record, bug, budget: small)
     return asked
 
@@ -156,13 +183,33 @@ def test_a_hunt_ends_with_the_first_finding(runs):
     assert hunted == ("votes twice", Finding("one vote a term", 4), "")
     assert [seed for seed, _ in runs] == [1, 2, 3, 4]
     assert {settings for _, settings in runs} == {SwarmSettings(bug="votes twice")}
-    assert hunt_bug("votes twice", range(1, 4)).finding is None
+    assert hunt_bug("stamps tie", range(1, 4)).finding is None
+
+
+def test_what_the_swarm_does_not_find_is_put_on_trial_if_it_is_in_consensus():
+    name = "old votes counted"
+    hunted = hunt_bug(name, ())
+    assert hunted.finding == ZOO[name].found._replace(actions=None)
+    hunted = hunt_bug(name, (), shrinks=True)
+    assert hunted.finding == ZOO[name].found
+    assert f"{RUNS / hunted.file}" == scenario_file(ZOO[name].run)
+    assert (RUNS / hunted.file).read_text(encoding="utf-8") == hunted.text
 
 
 def test_a_finding_is_made_small_when_that_is_asked_for(runs):
     hunted = hunt_bug("votes twice", range(1, 10), shrinks=True)
     assert hunted.finding == Finding("one vote a term", 4, len(VOTES_TWICE.actions))
-    assert hunted.run_file == VOTES_TWICE.to_text()
+    assert hunted.text == VOTES_TWICE.to_text()
+
+
+def test_what_breaks_in_a_run_made_small_may_be_something_else(runs, monkeypatch):
+    other = SimpleNamespace(broken="one state machine", record=VOTES_TWICE)
+    monkeypatch.setattr(hunting, "judge_record", lambda record, bug: other)
+    found = hunt_bug("votes twice", range(1, 10), shrinks=True).finding
+    assert found.small == "one state machine"
+    assert found.in_words().endswith("when made small, which break “one state machine”")
+    other.broken = ""
+    assert hunt_bug("votes twice", range(1, 10), shrinks=True).finding.actions is None
 
 
 def test_what_was_found_has_the_name_of_what_broke():
@@ -174,7 +221,7 @@ def test_what_was_found_has_the_name_of_what_broke():
 def test_findings_are_stored_in_the_order_of_the_zoo(tmp_path):
     file = tmp_path / "found.json"
     assert load_findings(file) == {}
-    found = {"stamps tie": Finding("x", 3, 5), "votes twice": Finding("y", 1, 0)}
+    found = {"stamps tie": Finding("x", 3, 5), "votes twice": Finding("y", 1, 0, Finder.TRIAL)}
     save_findings(file, found)
     assert list(load_findings(file).items()) == list(reversed(found.items()))
     for wrong in ("", "[1]", '{"votes twice": {"seed": 1}}', '{"gremlin": 1}'):
@@ -190,8 +237,9 @@ def test_the_command_lists_all_and_tells_of_one(capsys):
     assert main(["zoo"]) == 0
     said = capsys.readouterr().out
     assert all(f"  {name}: {each.rule}\n" in said for name, each in ZOO.items())
-    others = sum(not each.found and each.elsewhere for each in ZOO.values())
-    assert f"{len(ZOO)} bugs: {len(CAUGHT)} found by the swarm, {others} elsewhere" in said
+    assert f"{len(ZOO)} bugs: {len(BY[Finder.SWARM])} found by the swarm, " in said
+    assert f"{len(BY[Finder.TRIAL])} in a trial, 1 by the explorer, 1 shown by a run" in said
+    assert "no run has found it" not in said
     assert main(["zoo", "votes", "twice"]) == 0
     said = capsys.readouterr().out
     each = ZOO["votes twice"]
@@ -217,14 +265,36 @@ def test_the_command_hunts_and_stores_what_it_finds(runs, capsys, tmp_path):
     again = ["zoo", "--jobs", "1", "--json", str(file), "--hunt", "stamps tie"]
     assert main(again) == 0, "what was made small stays so"
     assert json.loads(file.read_text())["stamps tie"] == stored
-    assert main([*hunt[:-1], "--runs", "3"]) == 1
-    assert "votes twice: not found in 3 runs" in capsys.readouterr().out
-    assert list(load_findings(file)) == ["stamps tie"]
+    assert main([*hunt[:-2], "stamps tie", "--runs", "3"]) == 1
+    assert "stamps tie: not found in 3 runs" in capsys.readouterr().out
+    assert list(load_findings(file)) == ["votes twice"]
     assert main(["zoo", "--hunt", "gremlin"]) == 2
     assert main(["zoo", "--json", str(file)]) == main(["zoo", *here]) == 2
     file.write_text("nonsense")
     assert main(hunt) == 2
     assert "does not hold what a hunt has found" in capsys.readouterr().err
+
+
+def test_the_command_tells_who_else_finds_a_bug(capsys):
+    for name, words in {
+        "old votes counted": "kvraft check kvraft.check.bugs.elections:OldVotesCounted --runs",
+        "counts unsaved": 'kvraft zoo --hunt "counts unsaved"',
+        "failed sync retried": 'kvraft play zoo/failed_sync_retried --bug "failed sync retried"',
+    }.items():
+        assert main(["zoo", *name.split()]) == 0
+        said = capsys.readouterr().out
+        assert said.count(words) == 1
+        assert ("Its shortest known run" in said) is (ZOO[name].found.actions is not None)
+    assert main(["play", "zoo/old_votes_counted", "--bug", "old votes counted"]) == 0
+    assert "As expected, this breaks election safety" in capsys.readouterr().out
+
+
+def test_a_hunt_keeps_a_run_that_was_written(runs, tmp_path):
+    file, name = tmp_path / "mine.json", "failed sync retried"
+    before = {name: ZOO[name].found}
+    save_findings(file, before)
+    assert main(["zoo", "--jobs", "1", "--json", str(file), "--runs", "1", "--hunt", name]) == 1
+    assert load_findings(file) == before
 
 
 def test_how_long_a_hunt_is_depends_on_luck(runs):

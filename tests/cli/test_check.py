@@ -9,7 +9,7 @@ import pytest
 
 from kvraft.check.trial import RUNS
 from kvraft.cli import cli
-from kvraft.trial import SECONDS
+from kvraft.trial import REPLICA_SECONDS, SECONDS, usual_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 MINE = f"""
@@ -52,6 +52,11 @@ from kvraft.replica import Replica
 class MyReplica(Replica):
     pass
 
+class ReplicaHangs(Replica):
+    def save(self, ready):
+        while True:
+            pass
+
 class StampsAsTheyCome(Replica):
     def raised_timestamp(self, timestamp):
         return timestamp
@@ -86,6 +91,13 @@ def test_a_right_one_is_clean_and_what_it_prints_disturbs_no_report(check):
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["ForgetsItsVote", "ForgetsToSync", "StampsAsTheyCome"])
+def test_standard_output_is_one_document_of_json_whatever_is_broken(check, name):
+    status, out, err = check("check", f"mine:{name}", "--runs", "1", "--json", "-")
+    assert (status, err) == (1, "")
+    assert any(verdict["outcome"] == "broken" for verdict in json.loads(out)["verdicts"])
+
+
 def test_a_wrong_one_is_shown_saved_drawn_and_played_again(check, tmp_path):
     words = ("check", "mine:ForgetsItsVote", "--runs", "1", "--save", "found.txt")
     status, out, _ = check(*words, "--picture", "found.svg", "--json", "found.json")
@@ -115,10 +127,10 @@ def test_a_tree_is_judged_by_the_same_command(check):
 
 
 def test_a_replica_is_judged_in_whole_clusters(check, tmp_path):
-    long = ("--runs", "1", "--seconds", "100")  # on a busy machine
-    assert check("check", "mine:MyReplica", *long)[0] == 0
+    assert check("check", "mine:MyReplica", "--runs", "1")[0] == 0
     saved = tmp_path / "found.jsonl"
-    status, out, _ = check("check", "mine:StampsAsTheyCome", *long, "--save", str(saved))
+    wrong = ("mine:StampsAsTheyCome", "--runs", "1")
+    status, out, _ = check("check", *wrong, "--save", str(saved))
     assert status == 1
     assert "broken     timestamps rise" in out
     assert "timestamps rise is broken in run 1: " in out
@@ -159,6 +171,7 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence(check, subject, words):
     ("name", "words"),
     [
         ("Hangs", "mine:Hangs did not come back within 2 seconds, in mine.py, line 1"),
+        ("ReplicaHangs", "mine:ReplicaHangs did not come back within 2 seconds, in mine.py"),
         ("HangsInC", "mine:HangsInC did not come back within 2 seconds, in mine.py, line "),
         ("Dies", "mine:Dies ended the process that judged it, with status 3"),
     ],
@@ -175,4 +188,11 @@ def test_the_help_says_what_is_done_without_options(capsys):
         cli.main(["check", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert f"({RUNS}; 100 of a tree, 30 of a command)" in text
-    assert f"one run may take ({SECONDS}), or an answer of a command (2)" in text
+    limits = f"({SECONDS}; {REPLICA_SECONDS} of a replica), or an answer of a command ({SECONDS})"
+    assert f"one run may take {limits}" in text
+
+
+def test_a_run_of_whole_members_may_take_longer():
+    assert usual_seconds("kvraft.replica:Replica") == REPLICA_SECONDS
+    assert usual_seconds("kvraft.raft:Raft") == usual_seconds("kvraft.lsm:Tree") == SECONDS
+    assert REPLICA_SECONDS >= 10 * SECONDS

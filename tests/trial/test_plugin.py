@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,34 @@ def test_what_is_no_consensus_module_is_a_sentence_too(run, tmp_path):
     assert status == 1
     assert "mine:MinimalTree is a tree: kvraft check judges it" in out
     assert "StopIteration" not in out
+
+
+def test_it_is_loaded_where_it_is_installed_next_to_a_conftest_of_ones_own(tmp_path):
+    """As in the repository of a course: another folder, found by its entry point."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installed = tmp_path / "site" / "kvraft-0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: kvraft\nVersion: 0\n")
+    points = [f"{each} = {at}" for each, at in project["entry-points"]["pytest11"].items()]
+    (installed / "entry_points.txt").write_text("\n".join(["[pytest11]", *points, ""]))
+    course = tmp_path / "course"
+    course.mkdir()
+    (course / "mine.py").write_text(MINE)
+    (course / "conftest.py").write_text(
+        "import pytest\n\n@pytest.fixture\ndef mine(cluster):\n    cluster.timeout('n1')\n"
+        "    cluster.settle()\n    return cluster.leader()\n"
+    )
+    (course / "test_own.py").write_text("def test_mine(mine):\n    assert mine == 'n1'\n")
+    done = subprocess.run(
+        f"{sys.executable} -m pytest -rA --kvraft-raft mine:MinimalRaft --kvraft-runs 1".split(),
+        cwd=course,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path / "site"), str(ROOT)))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSED test_own.py::test_mine" in done.stdout
+    assert f"{1 + len(CONSENSUS) - 3} passed, 3 skipped" in done.stdout
 
 
 def test_loading_it_loads_no_world():

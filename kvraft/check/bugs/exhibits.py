@@ -3,9 +3,9 @@
 Two files next to this module have it: ``zoo.toml``, written by hand, and ``found.json``, measured
 by ``kvraft zoo --hunt``, as are the shortest known runs in ``data/runs/zoo``::
 
-    zoo.toml     story, where it was seen, what it takes to find    ─┐
-    registry     the class that has the bug                          ├─► Exhibit
-    found.json   the property that broke, in which run, how shortly ─┘
+    zoo.toml     story, where it was seen, what it takes to find          ─┐
+    registry     the class that has the bug                                ├─► Exhibit
+    found.json   who found it: what broke, in which run, in how few steps ─┘
 
 Invariant: each bug of the registry has an entry in ``zoo.toml``, and each entry a bug.
 """
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,36 +31,72 @@ USUAL, LUCKY = 60, 300
 """Within how many runs, of seeds from 1 on, a bug is found: as a rule, and where it takes luck."""
 
 
-class Finding(NamedTuple):
-    """What found a bug: the ``property`` that broke in the run under ``seed``.
+class Finder(StrEnum):
+    """Who finds a bug."""
 
-    Of the seeds from 1 on it is the first that found it, so the bug was found in that many runs.
-    An error of another kind has its type as the name.  ``actions`` is how many are left of a run
-    that was made small (:attr:`Exhibit.run`), ``None`` if that was not done yet.
+    SWARM = "swarm"
+    """Runs of whole members by chance (check/sweep)."""
+    TRIAL = "trial"
+    """A trial of the consensus module alone (check/trial), where no run of the swarm finds it."""
+    EXPLORER = "explorer"
+    """The explorer (check/explore), where no run can show it."""
+    SCRIPT = "script"
+    """A run that was written for it, where chance does not find it: that it can be seen."""
+
+
+class Finding(NamedTuple):
+    """What found a bug: the ``property`` that broke, and ``by`` whom.
+
+    Runs of the swarm and of a trial have the seeds from 1 on, and ``seed`` is the first that found
+    it, so the bug was found in that many runs; it is 0 of a run that was written for the bug, and
+    of the explorer, which looked at so many ``states``.
+
+    An error of another kind has its type as the name of the property.  ``actions`` is how many are
+    left of a run that was made small (:attr:`Exhibit.run`), ``None`` if there is no such run, and
+    ``small`` is what breaks in it if that is something else: a bug may break several properties,
+    and a run file is looked at more often than the run of the swarm that it is from.
     """
 
     property: str
-    seed: int
+    seed: int = 0
     actions: int | None = None
+    by: Finder = Finder.SWARM
+    small: str = ""
+    states: int = 0
 
     def in_words(self) -> str:
         """Return what found it, and how soon."""
-        small = ""
-        if self.actions is not None:
-            small = f", with {counted(self.actions, 'action')} when made small"
-        return f"found by “{self.property}” in run {self.seed}{small}"
+        small = "" if self.actions is None else f", with {counted(self.actions, 'action')}"
+        if small and self.by is not Finder.SCRIPT:
+            small += " when made small"
+            small += f", which break “{self.small}”" if self.small else ""
+        match self.by:
+            case Finder.SWARM:
+                return f"found by “{self.property}” in run {self.seed}{small}"
+            case Finder.TRIAL:
+                return f"found by “{self.property}” in run {self.seed} of a trial{small}"
+            case Finder.EXPLORER:
+                return f"found by “{self.property}” in state {self.states:,} of the explorer"
+            case Finder.SCRIPT:
+                return f"shown by “{self.property}” in a run that was written for it{small}"
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Finding:
+        """Return what :meth:`to_json` wrote."""
+        return cls(**row | {"by": Finder(row.get("by", Finder.SWARM))})
 
     def to_json(self) -> dict[str, str | int]:
-        """Return what is known, for JSON."""
-        return {name: each for name, each in self._asdict().items() if each is not None}
+        """Return what is known, for JSON; the swarm need not be named."""
+        usual = self._field_defaults
+        return {name: each for name, each in self._asdict().items() if each != usual.get(name)}
 
 
 class Exhibit(NamedTuple):
     """One planted bug: its ``story``, where it was ``seen``, and what ``found`` it.
 
-    ``luck`` says what a run must hit to find it, ``""`` if nothing is rare.  ``scenario`` is the
-    scenario that shows it, ``explored`` are the bounds within which the explorer finds it, if
-    either exists.
+    ``luck`` says what a run of the swarm must hit to find it, ``""`` if nothing is rare.
+    ``scenario`` is the scenario that shows it, ``explored`` are the bounds within which the
+    explorer finds what no run can show, if either exists.
     """
 
     bug: Bug
@@ -76,11 +113,6 @@ class Exhibit(NamedTuple):
         return " ".join((self.bug.planted.__doc__ or "").split("\n\n")[0].split())
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether the explorer or a scenario finds it."""
-        return bool(self.explored or self.scenario)
-
-    @property
     def within(self) -> int:
         """Within how many runs of the swarm it is to be found."""
         return LUCKY if self.luck else USUAL
@@ -91,13 +123,25 @@ class Exhibit(NamedTuple):
         return f"zoo/{self.bug.name.replace(' ', '_')}"
 
     @property
+    def play(self) -> str:
+        """The command that plays its shortest known run."""
+        return f'kvraft play {self.run} --bug "{self.bug.name}"'
+
+    @property
     def command(self) -> str:
-        """The command that finds it, or shows it where no run of the swarm does."""
-        if self.found is not None:
-            return f'kvraft swarm --seeds {self.found.seed} --bug "{self.bug.name}"'
-        if self.scenario:
-            return f"kvraft play {self.scenario}"
-        return f'kvraft swarm --seeds 1-{self.within} --bug "{self.bug.name}"'
+        """The command that finds it."""
+        by = self.found.by if self.found is not None else Finder.SWARM
+        seed = self.found.seed if self.found is not None else f"1-{self.within}"
+        planted = self.bug.planted
+        match by:
+            case Finder.SWARM:
+                return f'kvraft swarm --seeds {seed} --bug "{self.bug.name}"'
+            case Finder.TRIAL:
+                return f"kvraft check {planted.__module__}:{planted.__name__} --runs {seed}"
+            case Finder.EXPLORER:
+                return f'kvraft zoo --hunt "{self.bug.name}"'
+            case Finder.SCRIPT:
+                return self.play
 
 
 @cache
@@ -137,7 +181,7 @@ def load_findings(path: Path) -> dict[str, Finding]:
         return {}
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return {find_bug(name).name: Finding(**each) for name, each in stored.items()}
+        return {find_bug(name).name: Finding.from_json(each) for name, each in stored.items()}
     except (ValueError, TypeError, AttributeError):
         raise BadInput(f"{path} does not hold what a hunt has found") from None
 

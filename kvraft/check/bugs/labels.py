@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from kvraft.check.bugs.exhibits import Exhibit
+from kvraft.check.bugs.exhibits import Exhibit, Finder
 from kvraft.display import counted
 
 
@@ -18,12 +19,29 @@ def zoo_lines(exhibits: Iterable[Exhibit]) -> Iterator[str]:
             yield f"  {each.bug.name}: {each.rule}"
             yield f"    {_finder(each)}"
         yield ""
-    runs = sorted(each.found.seed for each in shown if each.found is not None)
-    others = sum(each.found is None and each.elsewhere for each in shown)
-    yield f"{counted(len(shown), 'bug')}: {len(runs)} found by the swarm, {others} elsewhere"
+    yield _found_by(shown)
+    runs = sorted(
+        each.found.seed
+        for each in shown
+        if each.found is not None and each.found.by is Finder.SWARM
+    )
     if runs:
         half = counted(runs[len(runs) // 2], "run")
-        yield f"{runs.count(1)} in the first run, half of them within {half}"
+        yield f"By the swarm {runs.count(1)} in the first run, half of them within {half}"
+
+
+def _found_by(shown: Sequence[Exhibit]) -> str:
+    """Return how many bugs were found by whom."""
+    by = Counter(each.found.by if each.found is not None else None for each in shown)
+    words: dict[Finder | None, str] = {
+        Finder.SWARM: "found by the swarm",
+        Finder.TRIAL: "in a trial",
+        Finder.EXPLORER: "by the explorer",
+        Finder.SCRIPT: "shown by a run that was written for it",
+        None: "not found",
+    }
+    parts = [f"{by[each]} {text}" for each, text in words.items() if by[each]]
+    return f"{counted(len(shown), 'bug')}: {', '.join(parts)}"
 
 
 def story_lines(exhibit: Exhibit) -> Iterator[str]:
@@ -37,17 +55,14 @@ def story_lines(exhibit: Exhibit) -> Iterator[str]:
     if exhibit.luck:
         yield f"What it takes: {exhibit.luck}"
     yield f"\n  {exhibit.command}"
-    if exhibit.scenario and exhibit.found is not None:
+    if exhibit.scenario:
         yield f"  kvraft play {exhibit.scenario}"
 
 
 def _finder(exhibit: Exhibit) -> str:
     """Return who finds a bug, and how soon."""
-    if exhibit.found is not None:
-        luck = "; it takes luck" if exhibit.luck else ""
-        return f"{exhibit.found.in_words()}{luck}"
-    if exhibit.explored:
-        return "found by the explorer; no run of the swarm can show it"
-    if exhibit.scenario:
-        return f"found in the scenario {exhibit.scenario}; no run of the swarm has found it"
-    return "no run has found it"
+    found = exhibit.found
+    if found is None:
+        return "no run has found it"
+    luck = "; it takes luck" if exhibit.luck and found.by is Finder.SWARM else ""
+    return f"{found.in_words()}{luck}"

@@ -14,6 +14,6 @@ The files are in ``data/scenarios``; the form is that of etcd's datadriven tests
 """
 
 from kvraft.check.scenario.grammar import Line
-from kvraft.check.scenario.scenario import Scenario, load, names, parse
+from kvraft.check.scenario.scenario import Scenario, UnmetExpectation, load, names, parse
 
-__all__ = ["Line", "Scenario", "load", "names", "parse"]
+__all__ = ["Line", "Scenario", "UnmetExpectation", "load", "names", "parse"]

@@ -45,6 +45,7 @@ class Setup:
     consensus: type[Raft] = Raft
     unwatched: list[Property] = field(default_factory=list)
     seed: int = 0
+    latency: tuple[int, int] = (1, 1)
 
 
 class Line(NamedTuple):
@@ -173,6 +174,12 @@ class _Reader:
 
     def do_seed(self, words: ScenarioLine) -> None:
         self.setup.seed = words.count("a seed")
+
+    def do_latency(self, words: ScenarioLine) -> None:
+        least, most = words.count("the least ticks"), words.count("the most ticks")
+        if not 1 <= least <= most:
+            raise words.wrong(f"messages cannot take {least} to {most} ticks")
+        self.setup.latency = least, most
 
     # ── steps ───────────────────────────────────────────────────────────────────────────────────
 
@@ -333,7 +340,7 @@ def _named(*names: str) -> dict[str, Any]:
 
 
 _SETUP: dict[str, Callable[[_Reader, ScenarioLine], None]] = _named(
-    "members", "learners", "options", "log", "term", "bug", "unwatched", "seed"
+    "members", "learners", "options", "log", "term", "bug", "unwatched", "seed", "latency"
 )
 _STEPS: dict[str, Callable[[_Reader, ScenarioLine], ScenarioAction]] = _named(
     *("deliver", "drop", "duplicate", "settle", "timeout", "tick", "run", "crash", "restart"),

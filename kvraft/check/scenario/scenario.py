@@ -9,6 +9,7 @@ that begin with ``#`` are prose.  Set-up comes first::
     term s1: 3, vote s2         an initial term, optionally with a vote
     bug older terms counted     a planted bug (check/bugs) that every member has
     unwatched one vote a term   a property of check/properties.py that may break; one a line
+    latency 1 6                 how many ticks messages take by clock, at least and at most
     seed 7
 
 Then come the steps.  ``WHICH`` selects messages in flight by any of ``KIND``, ``from s1``,
@@ -100,6 +101,7 @@ class Scenario:
             Configuration(tuple(setup.members), (), tuple(setup.learners)),
             seed=setup.seed,
             options=setup.options,
+            latency=setup.latency,
             consensus=consensus or setup.consensus,
             logs=setup.logs,
             hard_states=setup.hard_states,

@@ -16,7 +16,6 @@
     twice         a run repeated in another interpreter: it must be the same
     soak          transactions without end: does disk or memory grow?
     └─ usage      what a member uses, and whether a line through it climbs
-    zoo           the swarm with one planted bug after another
     hunt          a cluster of consensus modules driven at random, and how soon it breaks
 
 Invariant: a run is a function of its seed and of the code, so ``kvraft swarm --seeds N`` repeats
@@ -38,16 +37,14 @@ from kvraft.check.sweep.replay import (
 from kvraft.check.sweep.results import ResultsFile, Summary, SwarmResult, error_of, result_of
 from kvraft.check.sweep.smaller import smaller_run, what_breaks
 from kvraft.check.sweep.soak import MemberOutage, Soak, UsageSample, usage_points, usage_trends
-from kvraft.check.sweep.stored import RUNS, find_run, is_run, run_names
+from kvraft.check.sweep.stored import RUNS, find_run, is_run, run_names, scenario_file
 from kvraft.check.sweep.swarm import SwarmRun
 from kvraft.check.sweep.twice import summary_of
 from kvraft.check.sweep.usage import fit_trend, second_half
-from kvraft.check.sweep.zoo import Hunted, hunt_bug, hunt_lines, shown_lines
 
 __all__ = [
     "KINDS",
     "RUNS",
-    "Hunted",
     "Judgement",
     "MemberOutage",
     "ResultsFile",
@@ -64,8 +61,6 @@ __all__ = [
     "fit_trend",
     "history_lines",
     "hunt",
-    "hunt_bug",
-    "hunt_lines",
     "is_run",
     "judge_record",
     "processes",
@@ -73,8 +68,8 @@ __all__ = [
     "run_names",
     "run_seed",
     "run_seeds",
+    "scenario_file",
     "second_half",
-    "shown_lines",
     "shrink_record",
     "smaller_run",
     "summary_of",

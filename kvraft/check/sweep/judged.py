@@ -73,6 +73,8 @@ class JudgedRun:
         self._steps = self._seen = 0  # steps that reported an event, and events looked at
         self._other_disks: dict[str, str] = {}  # what members have instead of their own
         self._damaged: set[str] = set()
+        self.failed_start: Exception | None = None
+        """What a start failed with, and the run with it."""
         self._banked = False
         self._looked: dict[str, tuple[object, ...]] = {}  # what members had when all was looked at
         self.world.watch = self._watch
@@ -128,6 +130,7 @@ class JudgedRun:
                 raise Violation("nothing is forgotten", (name,), f"{name} starts with {other}")
         known = other or (noticed and name in self._damaged) or isinstance(error, OSError)
         if error is not None and not known:
+            self.failed_start = error
             raise error
         if name in self.world.replicas and name in self._damaged:
             if doubt.refuse:
@@ -142,15 +145,15 @@ class JudgedRun:
     def stop(self, error: Exception | None) -> None:
         """End it, with what was found: nobody looks any more, and :meth:`record` is settled.
 
-        What a checker found ends with its microsecond.  If the code under test failed in the
-        middle of a step, the end is one microsecond before.
+        What a checker found, or a start that failed, ends with its microsecond.  If the code under
+        test failed in the middle of a step, the end is one microsecond before.
         """
         run = self.run
         self.world.watch = None
         if self.ends_at is not None:
             return
         try:
-            if error is None or isinstance(error, Violation):
+            if error in (None, self.failed_start) or isinstance(error, Violation):
                 run.run_to(run.now)
                 self.ends_at = run.now, len(run.trace)
                 return

@@ -6,10 +6,11 @@
                    ╰─ each action at its time, one that cannot be done is left out; then the end
     shrink_record ──► without these actions? this member? these writes? this pause? ──► what is left
 
-A record that is returned here ends in the microsecond in which the property broke: opened in the
-sandbox, that is the moment it shows.  What broke only in the code under test, which failed in the
-middle of a step, ends one microsecond before it, so that it can be opened; and what showed only
-after everything was repaired (liveness, the answers of clients) ends with the last action.
+A record that is returned here ends in the microsecond in which the property broke, or a start
+failed: opened in the sandbox, that is the moment it shows.  What broke only in the code under test,
+which failed in the middle of a step, ends one microsecond before it, so that it can be opened; and
+what showed only after everything was repaired (liveness, the answers of clients) ends with the last
+action.
 
 Invariant: each record that is returned was replayed, and broke the property that it names.
 
@@ -114,7 +115,9 @@ def _play(judged: JudgedRun, record: RunRecord, left_out: list[Action]) -> None:
         judged.run.run_to(action.at)
         try:
             judged.do(action.verb, *action.arguments)
-        except (BadInput, Busy, NotLeader):
+        except (BadInput, Busy, NotLeader) as refusal:
+            if refusal is judged.failed_start:
+                raise
             left_out.append(action)
     judged.run.finish(record)
 

@@ -1,8 +1,8 @@
 """Run files that come with kvraft: faults that the swarm found once, and those of the zoo.
 
 Those by themselves (data/README.md describes each) replay clean.  Those under ``zoo`` have one of
-the planted bugs each, and break something.  No trace is recorded in either, since it changes with
-the code; what was done does not.
+the planted bugs each, and break something; those in which a trial found it are scenarios.  No trace
+is recorded in any, since it changes with the code; what was done does not.
 """
 
 from __future__ import annotations
@@ -35,3 +35,12 @@ def find_run(name: str) -> RunRecord:
         raise BadInput(f"there is no stored run {name!r}: {', '.join(run_names())}")
     path = name if name.endswith(".jsonl") else RUNS / f"{name}.jsonl"
     return parse_run(read_run(path), str(name))
+
+
+def scenario_file(name: str) -> str:
+    """Return the file of a scenario of the zoo, such as ``zoo/old_votes_counted``.
+
+    Any other name is returned as it is.
+    """
+    path = RUNS / f"{name}.txt"
+    return str(path) if path.is_file() else name

@@ -32,7 +32,7 @@ Invariants:
 """
 
 from kvraft.check.trial.answers import nonsense
-from kvraft.check.trial.consensus import RUNS, judge_consensus
+from kvraft.check.trial.consensus import RUNS, first_broken, judge_consensus
 from kvraft.check.trial.guest import Stuck
 from kvraft.check.trial.named import consensus_named, judge
 from kvraft.check.trial.promises import CONSENSUS, Ability, Promise
@@ -54,6 +54,7 @@ __all__ = [
     "TreePromise",
     "Verdict",
     "consensus_named",
+    "first_broken",
     "judge",
     "judge_consensus",
     "judge_replica",

@@ -16,6 +16,7 @@ with the numbers that it found, so that ``kvraft play`` repeats it to the letter
 ``restart``          a member
 ``run``              so many ticks pass
 ``partition``        names on one side; ``heal``
+``sever``            sender, receiver: a link in one direction, until all is healed
 ``change``           a member, voters; ``add`` a member; ``transfer`` from one to another
 ``read``             a member, a token
 ``snapshot``         a member truncates its log, so many entries before what it applied
@@ -123,6 +124,12 @@ def _partition(cluster: Cluster, *side: str) -> _Line:
     return words, lambda: cluster.partition(here, there)
 
 
+def _sever(cluster: Cluster, sender: str, to: str) -> _Line:
+    if sender not in cluster.members or to not in cluster.members:
+        return None
+    return f"sever {sender} to {to}", lambda: cluster.cut_link(sender, to)
+
+
 def _heal(cluster: Cluster) -> _Line:
     return "heal", cluster.heal
 
@@ -173,6 +180,7 @@ _LINES: dict[str, Callable[..., _Line]] = {
     "restart": _restart,
     "run": _run,
     "partition": _partition,
+    "sever": _sever,
     "heal": _heal,
     "change": _change,
     "add": _add,

@@ -6,6 +6,7 @@ Which members play which part, and a few acts that are left out, are drawn from 
 ============= =====================================================================================
 figure_8      an entry of an older term reaches a majority, and its leader dies (Raft §5.4.2)
 late_answers  a leader loses its entries, leads again, and hears answers of its first term
+late_reads    a follower asks about a read, crashes, asks again, and the first answer comes (§8)
 late_votes    a candidate stands twice, and the votes of the first time come late (§5.2)
 longer_log    a long log of an old term against a short one of a newer term (§5.4.1)
 second_vote   a member votes, crashes, returns, and is asked by another candidate (§5.2)
@@ -13,40 +14,46 @@ more_answers  two stand in one term, and what one is answered arrives again and 
 old_appends   what a leader sent first arrives last (§5.3)
 own_tail      a deposed leader has entries of its own, and gets a heartbeat only (Figure 2)
 ============= =====================================================================================
+
+One is of time, and is played where clocks run: what a voter promised and has forgotten
+(:func:`forgotten_promise`; thesis §6.4.1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from random import Random
 
 from kvraft.check.trial.acts import ALL, NEWEST, Act
-from kvraft.raft import Role
-from kvraft.sim import Cluster
+from kvraft.check.trial.draws import Draws
+from kvraft.raft import AppendEntriesReply, Role
 
 LEFT_OUT = (0.0, 0.0, 0.03)
 """The share of acts that are left out, in one of so many situations."""
+PATIENCE = 20
+"""In how many ticks a member that runs answers its leader, as a rule."""
 
 
-def classics(cluster: Cluster, random: Random) -> Iterator[Act]:
-    """Yield the acts of a few situations, drawn by ``random``; between them all agree."""
-    names = list(cluster.members)
-    for number, chosen in enumerate(random.sample([*_CLASSICS.values()], random.randint(2, 4))):
+def classics(draws: Draws) -> Iterator[Act]:
+    """Yield the acts of a few situations that are drawn; between them all agree."""
+    random, names = draws.random, list(draws.cluster.members)
+    situations = [*_CLASSICS.values(), *[_late_reads] * draws.can("read")]
+    for number, chosen in enumerate(random.sample(situations, random.randint(2, 4))):
         if number:
-            yield from _regroup(cluster)
+            yield from _regroup(draws)
         random.shuffle(names)
         left_out = random.choice(LEFT_OUT)
-        for act in chosen(_Cast(cluster, names)):
+        for act in chosen(_Cast(draws, names)):
             if random.random() >= left_out:
                 yield act
 
 
-def _regroup(cluster: Cluster) -> Iterator[Act]:
+def _regroup(draws: Draws) -> Iterator[Act]:
     """Yield that all are back, and have the log of the one whose log is the newest."""
-    for name in cluster.members:
+    members = draws.cluster.members
+    for name in members:
         yield ("restart", name)
-    names = sorted(cluster.members, key=lambda name: cluster.members[name].log.last[::-1])
-    cast = _Cast(cluster, [names.pop(), *names])
+    names = sorted(members, key=lambda name: members[name].log.last[::-1])
+    cast = _Cast(draws, [names.pop(), *names])
     yield from cast.elect(cast.one, names)
     for name in names:
         for _ in range(6):
@@ -57,8 +64,8 @@ def _regroup(cluster: Cluster) -> Iterator[Act]:
 class _Cast:
     """The members of a cluster, each in its part: ``one`` leads first, ``two`` next."""
 
-    def __init__(self, cluster: Cluster, names: Sequence[str]) -> None:
-        self._cluster = cluster
+    def __init__(self, draws: Draws, names: Sequence[str]) -> None:
+        self._cluster, self.draws = draws.cluster, draws
         self.one, self.two, self.three, *self.rest = names
         half = len(names) // 2
         self.others = [self.three, *self.rest][:half]
@@ -127,6 +134,26 @@ def _late_answers(cast: _Cast) -> Iterator[Act]:
     yield from cast.send(cast.one, cast.three, 3)
     yield ("deliver", "AppendEntriesReply", cast.two, cast.one, ALL)
     yield from cast.elect(cast.two, [cast.three, *cast.rest])
+
+
+def _late_reads(cast: _Cast) -> Iterator[Act]:
+    """A read that is asked for twice under one number, as its asker counts from one again."""
+    yield from cast.elect(cast.one, [cast.two, *cast.others])
+    for name in (cast.two, *cast.others):
+        yield from cast.send(cast.one, name, 3)
+    yield cast.draws.read_at(cast.two)
+    yield ("deliver", "ReadIndex", cast.two, cast.one, ALL)
+    for name in cast.others:
+        yield from cast.send(cast.one, name, 1)
+    yield ("crash", cast.two, "")
+    yield ("restart", cast.two)
+    yield ("propose", cast.one, "x1")
+    for name in cast.others:
+        yield from cast.send(cast.one, name, 2)
+    yield ("timeout", cast.one)  # a heartbeat, by which it knows its leader again
+    yield ("deliver", "AppendEntries", cast.one, cast.two, NEWEST)
+    yield cast.draws.read_at(cast.two)
+    yield ("deliver", "ReadIndexReply", cast.one, cast.two, ALL)
 
 
 def _late_votes(cast: _Cast) -> Iterator[Act]:
@@ -205,6 +232,34 @@ def _own_tail(cast: _Cast) -> Iterator[Act]:
     yield ("timeout", cast.two)
     yield ("deliver", "AppendEntries", cast.two, cast.one, NEWEST)
     yield ("deliver", "AppendEntriesReply", cast.one, cast.two, NEWEST)
+
+
+def forgotten_promise(draws: Draws) -> Iterator[Act]:
+    """Yield that voters answer their leader, forget it in a crash, and are asked to elect another.
+
+    The other one has not heard that leader for so long that it may stand at any time; but the
+    leader may rely on what it was answered.
+    """
+    cluster, leader = draws.cluster, draws.leader()
+    others = [name for name in cluster.members if name != leader]
+    if len(others) < 2:
+        return
+    draws.random.shuffle(others)
+    cast = _Cast(draws, [leader, *others])
+    yield ("sever", cast.one, cast.two)
+    yield ("run", 2 * cluster.options.election_ticks)
+    for name in cast.others:
+        for _ in range(PATIENCE):
+            if cluster.find(sender=name, to=leader, kind=AppendEntriesReply):
+                break
+            yield ("run", 1)
+    for name in cast.others:
+        yield ("deliver", "AppendEntriesReply", name, leader, ALL)
+    for name in cast.others:
+        yield ("crash", name, "")
+        yield ("restart", name)
+    yield from cast.elect(cast.two, cast.others)
+    yield ("heal",)
 
 
 _CLASSICS: dict[str, Callable[[_Cast], Iterator[Act]]] = {

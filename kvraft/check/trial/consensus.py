@@ -3,7 +3,7 @@
 Each run stops where it breaks first.  If that property is broken already, the run is repeated with
 it allowed, so that one bug does not hide another; what raises there proves nothing and is left out.
 
->>> from kvraft.raft import Raft
+>>> from kvraft.raft import Raft, RaftOptions
 >>> report = judge_consensus(Raft, runs=3)
 >>> report.broken, report.lacks
 ([], {})
@@ -12,6 +12,7 @@ it allowed, so that one bug does not hide another; what raises there proves noth
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from kvraft import inputs
@@ -25,7 +26,7 @@ from kvraft.check.trial.report import Outcome, Report, Verdict
 from kvraft.check.trial.run import PlayedRun, play_plan, replay
 from kvraft.check.trial.schedules import draw_plan
 from kvraft.errors import BadInput
-from kvraft.raft import Raft
+from kvraft.raft import Raft, RaftOptions
 
 RUNS = 200
 """How many runs a trial has, unless asked for another number."""
@@ -57,17 +58,45 @@ def judge_consensus(
     inputs.whole_number(runs, "the number of runs", minimum=1)
     inputs.whole_number(seed, "a seed", minimum=0)
     title = title or getattr(make, "__name__", "the module")
+    judge = _judge_of(make, title, without, alive, shrinking)
+    for run in range(1, runs + 1):
+        judge.play(run, seed + run - 1)
+    verdicts = [judge.verdict(name, runs) for name in CONSENSUS]
+    has = [*map(str, judge.abilities)]
+    return Report(title, "consensus", runs, seed, verdicts, has, judge.lacks)
+
+
+def first_broken(
+    make: Callable[..., Any], *, title: str = "", runs: int = RUNS, shrinking: int = SHRINKING
+) -> Verdict | None:
+    """Return the verdict on what the first run that breaks anything breaks, ``None`` if none does.
+
+    The arguments are those of :func:`judge_consensus`, whose runs these are.
+    """
+    title = title or getattr(make, "__name__", "the module")
+    judge = _judge_of(make, title, (), lambda: None, shrinking)
+    for run in range(1, runs + 1):
+        judge.play(run, run)
+        if judge.broken:
+            return judge.verdict(judge.broken[0], runs)
+    return None
+
+
+def _judge_of(
+    make: Callable[..., Any],
+    title: str,
+    without: Collection[str],
+    alive: Callable[[], object],
+    shrinking: int,
+) -> _Judge:
+    """Return what plays the runs of a module, once it is known what that lacks."""
     if isinstance(make, type):
         check_methods(make, title)
     has, lacks = _abilities(make, title, without)
     alive()
     lacks |= probe(guest_class(make, title, has), has)
     abilities = [ability for ability in has if ability not in lacks]
-    judge = _Judge(guest_class(make, title, abilities), abilities, alive, shrinking)
-    for run in range(1, runs + 1):
-        judge.play(run, seed + run - 1)
-    verdicts = [judge.verdict(name, runs, lacks) for name in CONSENSUS]
-    return Report(title, "consensus", runs, seed, verdicts, [*map(str, abilities)], lacks)
+    return _Judge(guest_class(make, title, abilities), abilities, lacks, alive, shrinking)
 
 
 def _abilities(
@@ -96,22 +125,30 @@ class _Judge:
         self,
         consensus: type[Raft],
         abilities: Sequence[Ability],
+        lacks: dict[str, str],
         alive: Callable[[], object],
         shrinking: int,
     ) -> None:
-        self._consensus, self._abilities = consensus, abilities
+        self._consensus = consensus
+        self.abilities, self.lacks = abilities, lacks
+        """What the module can do, and for each other ability why it is not tried."""
         self._alive, self._shrinking = alive, shrinking
         self._found: dict[str, tuple[int, PlayedRun]] = {}
         self._whole = 0
         """How many runs came to their end, after which what they did not break holds in them."""
 
+    @property
+    def broken(self) -> list[str]:
+        """What is broken, in the order in which that was found."""
+        return list(self._found)
+
     def play(self, run: int, seed: int) -> None:
         """Play one run, again and again with what it broke allowed, until it breaks nothing new."""
-        plan = draw_plan(seed, self._abilities)
+        plan = draw_plan(seed, self.abilities)
         broken: list[str] = []
         while True:
             self._alive()
-            played = play_plan(plan, self._consensus, self._abilities, but=broken)
+            played = play_plan(plan, self._consensus, self.abilities, but=broken)
             violation = played.violation
             if violation is None or violation.property in broken:
                 self._whole += violation is None and played.error is None
@@ -123,10 +160,10 @@ class _Judge:
             if violation.property in CONSEQUENCES:
                 return
 
-    def verdict(self, name: str, runs: int, lacks: dict[str, str]) -> Verdict:
+    def verdict(self, name: str, runs: int) -> Verdict:
         """Return the verdict on one property, with what broke it made small."""
-        if name in NEEDS and NEEDS[name] in lacks:
-            return Verdict(name, Outcome.NOT_TRIED, what=lacks[NEEDS[name]])
+        if name in NEEDS and NEEDS[name] in self.lacks:
+            return Verdict(name, Outcome.NOT_TRIED, what=self.lacks[NEEDS[name]])
         if name not in self._found and not self._whole:
             return Verdict(name, Outcome.NOT_TRIED, what="no run comes to its end")
         if name not in self._found:
@@ -167,15 +204,16 @@ def scenario_text(name: str, played: PlayedRun) -> str:
     """Return a scenario that repeats a run, for ``kvraft play``."""
     plan, violation = played.plan, played.violation
     assert isinstance(violation, Violation)
-    options = (
-        f"pre_vote={_yes(plan.options.pre_vote)} check_quorum={_yes(plan.options.check_quorum)}"
+    usual, drawn = asdict(RaftOptions()), asdict(plan.options)
+    options = "".join(
+        f" {each}={_word(drawn[each])}" for each in drawn if drawn[each] != usual[each]
     )
-    if plan.options.lease_ticks:
-        options += f" lease_ticks={plan.options.lease_ticks}"
+    least, most = plan.latency
     head = [
         f"{violation.property}: {violation.what}",
         f"members {' '.join(f'n{number}' for number in range(1, plan.members + 1))}",
-        f"options {options}",
+        *([f"options{options}"] if options else []),
+        f"latency {least} {most}",
         f"seed {plan.seed}",
         *(f"unwatched {each}" for each in Property if each != name),
     ]
@@ -186,5 +224,6 @@ def scenario_text(name: str, played: PlayedRun) -> str:
     return "\n".join([*head, "", *(line for line, _ in played.lines), *ends, ""])
 
 
-def _yes(flag: bool) -> str:
-    return "yes" if flag else "no"
+def _word(option: int) -> str:
+    """Return an option as scenarios have it."""
+    return ("no", "yes")[option] if isinstance(option, bool) else str(option)

@@ -21,7 +21,7 @@ class Draws:
     """Draws for one ``cluster``, of what an implementation with these abilities can be asked."""
 
     def __init__(self, cluster: Cluster, random: Random, abilities: Collection[Ability]) -> None:
-        self.cluster, self.random = cluster, random
+        self.cluster, self.random, self._abilities = cluster, random, abilities
         self.extras: list[Callable[[], Act]] = [
             extra
             for verb, extra in (
@@ -31,7 +31,7 @@ class Draws:
                 ("read", self._read),
                 ("snapshot", self._snapshot),
             )
-            if NEEDED[verb] in abilities
+            if self.can(verb)
         ]
         """What not every implementation has."""
         self._proposals = self._reads = 0
@@ -40,6 +40,10 @@ class Draws:
     def rafts(self) -> dict[str, Raft]:
         """The consensus modules of the members that run."""
         return self.cluster.rafts
+
+    def can(self, verb: str) -> bool:
+        """Return whether the implementation has the ability that an act needs, if it needs one."""
+        return verb not in NEEDED or NEEDED[verb] in self._abilities
 
     def member(self) -> str:
         """Return a member, one that runs if any does."""
@@ -58,6 +62,11 @@ class Draws:
     def proposal(self) -> Act:
         """Return a proposal to a leader."""
         return ("propose", self.leader(), self.key())
+
+    def read_at(self, name: str) -> Act:
+        """Return a read at a member, under a token that is new."""
+        self._reads += 1
+        return ("read", name, self._reads)
 
     def message(self, verb: str) -> Act:
         """Return what is done to any message in flight."""
@@ -99,9 +108,7 @@ class Draws:
         return ("transfer", self.leader(), self.member())
 
     def _read(self) -> Act:
-        self._reads += 1
-        name = self.leader() if self.random.random() < 0.7 else self.member()
-        return ("read", name, self._reads)
+        return self.read_at(self.leader() if self.random.random() < 0.7 else self.member())
 
     def _snapshot(self) -> Act:
         return ("snapshot", self.member(), self.random.randint(0, 3))

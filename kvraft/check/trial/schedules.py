@@ -22,7 +22,7 @@ from random import Random
 from typing import NamedTuple
 
 from kvraft.check.trial.acts import Act
-from kvraft.check.trial.classics import classics
+from kvraft.check.trial.classics import classics, forgotten_promise
 from kvraft.check.trial.draws import Draws
 from kvraft.check.trial.promises import Ability
 from kvraft.check.trial.terms import terms
@@ -88,7 +88,7 @@ def _chaos(draws: Draws) -> Iterator[Act]:
 
 def _classics(draws: Draws) -> Iterator[Act]:
     """Yield situations of the literature, and what comes of them."""
-    yield from classics(draws.cluster, draws.random)
+    yield from classics(draws)
     yield from terms(draws, elections=2)
 
 
@@ -96,6 +96,8 @@ def _clock(draws: Draws) -> Iterator[Act]:
     """Yield time that passes, and what goes wrong meanwhile."""
     random = draws.random
     for _ in range(STEPS // 5):
+        if random.random() < 0.06:
+            yield from forgotten_promise(draws)
         yield ("run", random.choice((1, 3, 8, 20, 40)))
         dice = random.random()
         if dice < 0.45:
