@@ -108,8 +108,8 @@ def add_swarm(adders: Adders) -> None:
     swarm.add_argument(
         "--shrink",
         action="store_true",
-        help="find the fewest acts, members and actions that still break what breaks, and print "
-        "them; needs a single seed",
+        help="find the fewest actions and members that still break what breaks, and print them; "
+        "needs a single seed",
     )
     swarm.add_argument(
         "--twice",

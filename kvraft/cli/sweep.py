@@ -15,7 +15,10 @@ import contextlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from functools import partial
 from importlib import import_module
+from io import StringIO
+from itertools import repeat
 
 from kvraft.check.sweep import (
     ResultsFile,
@@ -47,8 +50,6 @@ def sweep(options: argparse.Namespace) -> int:
         twice=options.twice,
     )
     settings.make(options.seeds[0]).world.close()  # what cannot be run is refused here, at once
-    if options.shrink:
-        settings = _shrunk(options, settings)
     summary = Summary(settings.as_options(), all_faults=not settings.faults)
     if options.trace is not None or options.run_file is not None or options.shrink:
         _run_one(options, settings, summary)
@@ -62,44 +63,53 @@ def sweep(options: argparse.Namespace) -> int:
     return int(not summary.clean)
 
 
-def _shrunk(options: argparse.Namespace, settings: SwarmSettings) -> SwarmSettings:
-    """Return settings with which the single seed breaks the same with as little as possible."""
-    if options.seeds[0] != options.seeds[-1]:
-        raise BadInput("one run is made smaller at a time: give a single seed")
-    smaller = smaller_run(settings, options.seeds[0])
-    kept = counted(len(smaller.only or ()), "act")
-    say(f"{kept} of {len(settings.numbers)} break it, too:")
-    return smaller
-
-
 def _run_one(options: argparse.Namespace, settings: SwarmSettings, summary: Summary) -> None:
-    """Run a single seed, and write its trace whatever is found."""
+    """Run a single seed, make it small if that is asked for, and write what is asked for."""
     if options.seeds[0] != options.seeds[-1]:
-        raise BadInput("a trace is of one run: give a single seed, or a folder with --traces")
+        raise BadInput("a trace is of one run, and so is what --shrink finds: give a single seed")
     result = run_seed(options.seeds[0], settings, keep_trace=True)
-    if options.trace is not None:
-        options.trace.write_text(result.trace, encoding="utf-8", newline="\n")
     _count(result, summary)
-    if result.found is not None:
-        run_file = _few_actions(result, settings) if options.shrink else result.run_file
-        if options.run_file is not None:
-            options.run_file.write_text(run_file, encoding="ascii", newline="\n")
+    trace, run_file = result.trace, result.run_file
+    if options.shrink:
+        trace, run_file = _shrunk(result, settings)
+    if options.trace is not None:
+        options.trace.write_text(trace, encoding="utf-8", newline="\n")
+    if options.run_file is not None and result.found is not None:
+        options.run_file.write_text(run_file, encoding="ascii", newline="\n")
 
 
-def _few_actions(result: SwarmResult, settings: SwarmSettings) -> str:
-    """Print the fewest actions that break what a run broke; return their run file."""
+def _shrunk(result: SwarmResult, settings: SwarmSettings) -> tuple[str, str]:
+    """Print the least that breaks what a run broke; return its trace and its run file."""
+    if result.found is None:
+        raise BadInput(f"nothing is found under seed {result.seed}, so there is nothing to shrink")
     record = parse_run(result.run_file, f"the run under seed {result.seed}")
+    tries = progress_bar(repeat(None), "smaller runs tried")
     try:
-        small = shrink_record(record, settings.code)
+        small = shrink_record(record, settings.code, alive=partial(next, tries))
     except BadInput:  # a look of the swarm warms a cache, and so moves a read error
-        say("Its actions alone do not break it, so they are all kept.")
-        return result.run_file
+        return _fewer_acts(result, settings)
+    finally:
+        tries.close()
     kept = counted(len(small.record.actions), "action")
     say(f"{kept} of {len(record.actions)} break it, in {listed(small.record.members)}:")
     for line in history_lines(small.record):
         say(line)
     say(small.sentence)
-    return small.record.to_text()
+    trace = StringIO()
+    small.run.trace.save(trace)
+    return trace.getvalue(), small.record.to_text()
+
+
+def _fewer_acts(result: SwarmResult, settings: SwarmSettings) -> tuple[str, str]:
+    """Do the same with whole acts of clients, where the actions alone do not break it."""
+    tries = progress_bar(repeat(None), "smaller runs tried")
+    smaller = smaller_run(settings, result.seed, alive=partial(next, tries))
+    tries.close()
+    kept = counted(len(smaller.only or ()), "act")
+    say(f"Its actions alone do not break it. {kept} of {len(settings.numbers)} do:")
+    say(f"    kvraft swarm --seeds {result.seed}{smaller.as_options()}")
+    again = run_seed(result.seed, smaller, keep_trace=True)
+    return again.trace, again.run_file
 
 
 def _sweep(

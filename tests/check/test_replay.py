@@ -82,7 +82,7 @@ def test_what_is_done_to_a_world_past_its_verbs_is_noticed(monkeypatch):
 
 @pytest.mark.parametrize(
     ("bug", "seed", "acts"),
-    [("apply on append", 1, 12), ("snapshot off by one", 2, 40), ("drafts without reads", 2, 100)],
+    [("apply on append", 1, 12), ("sessions not flushed", 2, 12), ("reads anywhere", 1, 12)],
 )
 def test_a_replay_finds_what_the_swarm_found_and_nothing_without_the_bug(bug, seed, acts):
     broken, record = found(find_bug(bug), seed, acts)
@@ -259,3 +259,11 @@ def test_every_kind_of_fault_is_recorded_as_verbs():
         run.world.run_for(30)
     run.judged.stop(None)
     Run.parse(run.judged.record().to_text())
+
+
+def test_the_words_of_a_run_say_who_can_reach_whom():
+    run = Run(5, seed=1)
+    run.act("partition", [["n1", "n2"], ["n3", "n4"]])
+    run.act("write", "ann", [("sea", "cold"), ("sky", None)])
+    said = [line.split("ms  ")[1] for line in history_lines(run.record())]
+    assert said == ["partition n1 n2 | n3 n4", "write ann sea=cold sky="]

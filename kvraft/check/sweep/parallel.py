@@ -70,7 +70,8 @@ class SwarmSettings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings for JSON."""
-        return asdict(self) | {"faults": list(self.faults)}
+        only = None if self.only is None else list(self.only)
+        return asdict(self) | {"faults": list(self.faults), "only": only}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SwarmSettings:

@@ -249,8 +249,14 @@ def _shorter(row: Argument) -> Argument:
 def history_lines(record: RunRecord) -> Iterator[str]:
     """Yield a line for each action of a run: when, and what is done."""
     for at, verb, arguments in record.actions:
-        words = [verb.replace("_", " "), *(_word(argument) for argument in arguments)]
-        yield f"{at / 1_000:>10,.1f} ms  {' '.join(words)}"
+        words = [_groups(*arguments)] if verb == "partition" else map(_word, arguments)
+        yield f"{at / 1_000:>10,.1f} ms  {' '.join([verb.replace('_', ' '), *words])}"
+
+
+def _groups(argument: Argument) -> str:
+    """Return the groups into which a network falls; all others are in one more."""
+    groups = argument if isinstance(argument, tuple) else ()
+    return " | ".join(" ".join(map(str, group)) for group in groups if isinstance(group, tuple))
 
 
 def _word(argument: Argument) -> str:

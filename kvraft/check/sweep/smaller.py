@@ -14,7 +14,7 @@ Source: Zeller and Hildebrandt, *Simplifying and Isolating Failure-Inducing Inpu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from kvraft.check.shrink import shrink
@@ -32,8 +32,12 @@ def what_breaks(settings: SwarmSettings, seed: int) -> str:
     return broken_by(error_of(settings.make(seed)))
 
 
-def smaller_run(settings: SwarmSettings, seed: int) -> SwarmSettings:
+def smaller_run(
+    settings: SwarmSettings, seed: int, *, alive: Callable[[], object] = lambda: None
+) -> SwarmSettings:
     """Return settings with which ``seed`` breaks what it broke, with as little as possible.
+
+    ``alive`` is called before each smaller run.
 
     Raises :class:`~kvraft.errors.BadInput` if nothing is found under this seed.
     """
@@ -47,6 +51,7 @@ def smaller_run(settings: SwarmSettings, seed: int) -> SwarmSettings:
         settings = three
 
     def breaks(only: Sequence[int]) -> bool:
+        alive()
         return what_breaks(replace(settings, only=tuple(only)), seed) == broken
 
     return replace(settings, only=tuple(shrink(settings.numbers, breaks, budget=BUDGET)))
