@@ -151,8 +151,8 @@ def hunt_lines(
 
     A bug gets as many ``runs`` of the swarm, by default those within which it is to be found.
     Findings are stored in the file ``path``, next to those in it: after each bug, so a hunt can be
-    interrupted.  With a ``folder`` runs are made small, and stored there; without, those that were
-    stay as they are.  With an ``executor`` several bugs are hunted for at once.
+    interrupted.  With a ``folder`` runs are made small, and stored there unless a shorter one is
+    known, which stays as it is.  With an ``executor`` several bugs are hunted for at once.
     """
     stored = load_findings(path) if path is not None else {}
     limits = {each.bug.name: runs or each.within for each in exhibits}
@@ -170,14 +170,20 @@ def _store(result: Hunted, stored: dict[str, Finding], folder: Path | None) -> N
         if before is not None and before.by is Finder.SCRIPT:  # which no hunt finds
             stored[result.name] = before
         return
-    if folder is None and before is not None:
-        if (before.by, before.property) == (finding.by, finding.property):
-            finding = finding._replace(actions=before.actions, small=before.small)
+    if before is not None and _is_shortest(before, finding):
+        finding = finding._replace(actions=before.actions, small=before.small)
     elif folder is not None and result.text:
         file = folder / result.file
         file.parent.mkdir(exist_ok=True)
         file.write_text(result.text, encoding="utf-8", newline="\n")
     stored[result.name] = finding
+
+
+def _is_shortest(before: Finding, finding: Finding) -> bool:
+    """Return whether the run stored ``before`` shows the same, and is the shortest known one."""
+    if (before.by, before.property) != (finding.by, finding.property) or before.actions is None:
+        return False
+    return finding.actions is None or before.actions < finding.actions
 
 
 def _hunt_all(

@@ -53,11 +53,6 @@ BY = {by: [name for name in CAUGHT if ZOO[name].found.by is by] for by in Finder
 SMALL = [
     name for name in (*BY[Finder.SWARM], *BY[Finder.SCRIPT]) if ZOO[name].found.actions is not None
 ]
-LONG = {
-    *("log outlives a snapshot", "flushed too far", "checked before appending"),
-    *("old stamps taken", "suffix dropped", "log time forgotten"),
-}
-"""These break only after a hundred actions or more: no run is stored as long as none is short."""
 VOTES_TWICE = find_run("zoo/votes_twice")
 
 
@@ -138,7 +133,7 @@ def test_the_stored_run_fails_with_its_bug_and_only_with_it(name):
 
 def test_no_run_is_stored_of_what_is_not_in_the_zoo():
     stored = {f"zoo/{path.name}" for path in (RUNS / "zoo").iterdir()}
-    assert set(BY[Finder.SWARM]) - set(SMALL) == LONG
+    assert SMALL == [*BY[Finder.SWARM], *BY[Finder.SCRIPT]], "each has a short run"
     runs = {f"{ZOO[name].run}.jsonl" for name in SMALL}
     assert stored == runs | {f"{ZOO[name].run}.txt" for name in BY[Finder.TRIAL]}
 
@@ -213,7 +208,7 @@ def test_what_breaks_in_a_run_made_small_may_be_something_else(runs, monkeypatch
     monkeypatch.setattr(hunting, "judge_record", lambda record, bug: other)
     found = hunt_bug("votes twice", range(1, 10), shrinks=True).finding
     assert found.small == "one state machine"
-    assert found.in_words().endswith("when made small, which break “one state machine”")
+    assert found.in_words().endswith("known run has 0 actions, and breaks “one state machine”")
     other.broken = ""
     assert hunt_bug("votes twice", range(1, 10), shrinks=True).finding.actions is None
 
@@ -263,7 +258,7 @@ def test_the_command_hunts_and_stores_what_it_finds(runs, capsys, tmp_path):
     hunt = ["zoo", *here, "--json", str(file), "--hunt", "votes twice", "stamps tie"]
     assert main(hunt) == 0
     actions = len(VOTES_TWICE.actions)
-    found = f"found by “one vote a term” in run 4, with {actions} actions when made small"
+    found = f"found by “one vote a term” in run 4; its shortest known run has {actions} actions"
     assert f"votes twice: {found}" in capsys.readouterr().out
     stored = {"property": "one vote a term", "seed": 4, "actions": actions}
     assert json.loads(file.read_text())["stamps tie"] == stored
@@ -293,6 +288,18 @@ def test_the_command_tells_who_else_finds_a_bug(capsys):
         assert ("Its shortest known run" in said) is (ZOO[name].found.actions is not None)
     assert main(["play", "zoo/old_votes_counted", "--bug", "old votes counted"]) == 0
     assert "As expected, this breaks election safety" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("known", "kept"), [(2, 2), (4, 3), (None, 3)])
+def test_a_run_made_small_replaces_no_shorter_one(runs, monkeypatch, tmp_path, known, kept):
+    small = SimpleNamespace(broken="one vote a term", record=find_run("zoo/longer_log_elected"))
+    monkeypatch.setattr(hunting, "shrink_record", lambda record, bug, budget: small)
+    file, name = tmp_path / "mine.json", "votes twice"
+    save_findings(file, {name: Finding("one vote a term", 5, known)})
+    hunt = ["zoo", "--jobs", "1", "--run-files", str(tmp_path), "--json", str(file)]
+    assert main([*hunt, "--hunt", name]) == 0
+    assert load_findings(file) == {name: Finding("one vote a term", 4, kept)}
+    assert (tmp_path / "zoo" / "votes_twice.jsonl").exists() is (kept == 3)
 
 
 def test_a_hunt_keeps_a_run_that_was_written(runs, tmp_path):

@@ -1,7 +1,8 @@
 """The catalogue of the zoo: the story of each planted bug, and what found it how soon.
 
 Two files next to this module have it: ``zoo.toml``, written by hand, and ``found.json``, measured
-by ``kvraft zoo --hunt``, as are the shortest known runs in ``data/runs/zoo``::
+by ``kvraft zoo --hunt``.  The shortest known runs are in ``data/runs/zoo``: what a hunt made small,
+or a shorter one that was written by hand::
 
     zoo.toml     story, where it was seen, what it takes to find          ─┐
     registry     the class that has the bug                                ├─► Exhibit
@@ -51,10 +52,9 @@ class Finding(NamedTuple):
     it, so the bug was found in that many runs; it is 0 of a run that was written for the bug, and
     of the explorer, which looked at so many ``states``.
 
-    An error of another kind has its type as the name of the property.  ``actions`` is how many are
-    left of a run that was made small (:attr:`Exhibit.run`), ``None`` if there is no such run, and
-    ``small`` is what breaks in it if that is something else: a bug may break several properties,
-    and a run file is looked at more often than the run of the swarm that it is from.
+    An error of another kind has its type as the name of the property.  ``actions`` is how many its
+    shortest known run has (:attr:`Exhibit.run`), ``None`` if there is none, and ``small`` is what
+    breaks in that run if it is something else: a bug may break several properties.
     """
 
     property: str
@@ -66,19 +66,18 @@ class Finding(NamedTuple):
 
     def in_words(self) -> str:
         """Return what found it, and how soon."""
-        small = "" if self.actions is None else f", with {counted(self.actions, 'action')}"
-        if small and self.by is not Finder.SCRIPT:
-            small += " when made small"
-            small += f", which break “{self.small}”" if self.small else ""
+        count = "" if self.actions is None else counted(self.actions, "action")
+        short = f"; its shortest known run has {count}" if count else ""
+        short += f", and breaks “{self.small}”" if self.small else ""
         match self.by:
             case Finder.SWARM:
-                return f"found by “{self.property}” in run {self.seed}{small}"
+                return f"found by “{self.property}” in run {self.seed}{short}"
             case Finder.TRIAL:
-                return f"found by “{self.property}” in run {self.seed} of a trial{small}"
+                return f"found by “{self.property}” in run {self.seed} of a trial{short}"
             case Finder.EXPLORER:
                 return f"found by “{self.property}” in state {self.states:,} of the explorer"
             case Finder.SCRIPT:
-                return f"shown by “{self.property}” in a run that was written for it{small}"
+                return f"shown by “{self.property}” in a run that was written for it, with {count}"
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Finding:

@@ -64,5 +64,5 @@ def _finder(exhibit: Exhibit) -> str:
     found = exhibit.found
     if found is None:
         return "no run has found it"
-    luck = "; it takes luck" if exhibit.luck and found.by is Finder.SWARM else ""
+    luck = "; finding it takes luck" if exhibit.luck and found.by is Finder.SWARM else ""
     return f"{found.in_words()}{luck}"
