@@ -39,7 +39,7 @@ from kvraft.check.sweep import (
     shrink_record,
     what_breaks,
 )
-from kvraft.check.trial import first_broken
+from kvraft.check.trial import SHRINKING, first_broken
 from kvraft.display import counted
 from kvraft.raft import Raft
 from kvraft.sim import Cluster, RunRecord, parse_run
@@ -118,8 +118,7 @@ def _tried(exhibit: Exhibit, shrinks: bool) -> Hunted:
     name, consensus = exhibit.bug.name, exhibit.bug.consensus
     if consensus is Raft:
         return Hunted(name, None)
-    limit = {} if shrinks else {"shrinking": 0}
-    verdict = first_broken(consensus, title=name, **limit)
+    verdict = first_broken(consensus, title=name, shrinking=SHRINKING if shrinks else 0)
     if verdict is None:
         return Hunted(name, None)
     steps = len(verdict.lines) if shrinks else None

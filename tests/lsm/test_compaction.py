@@ -118,7 +118,7 @@ class Model:
     st.integers(0, 1 << 30),
     st.booleans(),
 )
-@settings(deadline=None, derandomize=True, max_examples=200)
+@settings(deadline=None, derandomize=True, max_examples=80)
 def test_every_pick_can_be_done_and_brings_the_end_nearer(strategy, sizes, seed, often):
     model = Model(Random(seed))
     for size in sizes:

@@ -537,10 +537,10 @@ def test_no_ops_move_the_flushed_mark_without_a_table():
 def test_a_writer_pays_for_long_work_in_bounded_slices_and_is_never_stopped(strategy):
     options = TreeOptions(memtable_bytes=2000, block_bytes=200, strategy=strategy, stall_tables=4)
     tree = Tree.open(SimDisk(), options=options)
-    most = 0.0
-    for number in range(6000):
+    most, puts = 0.0, 2500
+    for number in range(puts):
         before = tree.counts.slices
-        tree.put(b"%05d" % (number * 7919 % 6000), bytes(20))
+        tree.put(b"%05d" % (number * 7919 % puts), bytes(20))
         assert tree.counts.slices - before <= 64
         most = max(most, tree.pressure)
     assert 1 <= most < 3
@@ -548,7 +548,7 @@ def test_a_writer_pays_for_long_work_in_bounded_slices_and_is_never_stopped(stra
     settle(tree)  # and without further writes it all comes to an end
     assert tree.pressure < 1
     assert not tree.work()
-    assert sum(1 for _ in tree.scan()) == 6000
+    assert sum(1 for _ in tree.scan()) == puts
 
 
 def test_a_flush_that_ends_in_the_middle_of_a_compaction_keeps_its_table():

@@ -32,7 +32,7 @@ Invariants:
 """
 
 from kvraft.check.trial.answers import nonsense
-from kvraft.check.trial.consensus import RUNS, first_broken, judge_consensus
+from kvraft.check.trial.consensus import RUNS, SHRINKING, first_broken, judge_consensus
 from kvraft.check.trial.guest import Stuck
 from kvraft.check.trial.named import consensus_named, judge
 from kvraft.check.trial.promises import CONSENSUS, Ability, Promise
@@ -44,6 +44,7 @@ from kvraft.check.trial.tree import TREE, TreePromise, judge_tree
 __all__ = [
     "CONSENSUS",
     "RUNS",
+    "SHRINKING",
     "TREE",
     "Ability",
     "Outcome",

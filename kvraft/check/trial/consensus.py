@@ -67,14 +67,19 @@ def judge_consensus(
 
 
 def first_broken(
-    make: Callable[..., Any], *, title: str = "", runs: int = RUNS, shrinking: int = SHRINKING
+    make: Callable[..., Any],
+    *,
+    title: str = "",
+    runs: int = RUNS,
+    without: Collection[str] = (),
+    shrinking: int = SHRINKING,
 ) -> Verdict | None:
     """Return the verdict on what the first run that breaks anything breaks, ``None`` if none does.
 
     The arguments are those of :func:`judge_consensus`, whose runs these are.
     """
     title = title or getattr(make, "__name__", "the module")
-    judge = _judge_of(make, title, (), lambda: None, shrinking)
+    judge = _judge_of(make, title, without, lambda: None, shrinking)
     for run in range(1, runs + 1):
         judge.play(run, run)
         if judge.broken:
