@@ -50,9 +50,8 @@ from kvraft.sim import Cluster, Run
 ZOO = catalogue()
 CAUGHT = [name for name, each in ZOO.items() if each.found]
 BY = {by: [name for name in CAUGHT if ZOO[name].found.by is by] for by in Finder}
-SMALL = [
-    name for name in (*BY[Finder.SWARM], *BY[Finder.SCRIPT]) if ZOO[name].found.actions is not None
-]
+SMALL = [*BY[Finder.SWARM], *BY[Finder.SCRIPT]]
+"""Those that a run of a few actions shows, each of them."""
 VOTES_TWICE = find_run("zoo/votes_twice")
 
 
@@ -125,7 +124,7 @@ def test_the_runs_of_these_trials_are_clean_without_a_bug():
 def test_the_stored_run_fails_with_its_bug_and_only_with_it(name):
     each = ZOO[name]
     record = find_run(each.run)
-    assert len(record.actions) == each.found.actions
+    assert len(record.actions) == each.found.actions < 30
     assert not record.footprint.digest
     assert judge_record(record, each.bug).broken == (each.found.small or each.found.property)
     assert judge_record(record).broken == ""
@@ -133,7 +132,6 @@ def test_the_stored_run_fails_with_its_bug_and_only_with_it(name):
 
 def test_no_run_is_stored_of_what_is_not_in_the_zoo():
     stored = {f"zoo/{path.name}" for path in (RUNS / "zoo").iterdir()}
-    assert SMALL == [*BY[Finder.SWARM], *BY[Finder.SCRIPT]], "each has a short run"
     runs = {f"{ZOO[name].run}.jsonl" for name in SMALL}
     assert stored == runs | {f"{ZOO[name].run}.txt" for name in BY[Finder.TRIAL]}
 
