@@ -238,7 +238,7 @@ class WorldChecker:
             *(raft, raft.term, raft.vote, raft.role, raft.commit_index, raft.lease),
             *(log.base, log.last_index, log.last_term, raft.configuration_index),
             *(wal.hard_state, wal.first_index, wal.last_index),
-            *(tree.flushed, tree.applied_index),
+            *(tree.flushed, tree.applied_index, replica.unsaved is None),
         )
         before, self._last[name] = self._last.get(name), now
         return now != before

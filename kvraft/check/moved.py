@@ -38,11 +38,16 @@ class News:
             if known.get(name) != seat.moves:
                 known[name] = seat.moves
                 moved.append(name)
-        self.messages = fresh = []
+        self.messages = fresh = self.sent()
+        if fresh:
+            self._last_id = fresh[-1][0]
+
+    def sent(self) -> list[tuple[int, Any]]:
+        """Return the messages that were sent since :meth:`gather` and are in flight, in order."""
+        fresh = []
         for id, envelope in reversed(self._network.in_flight.items()):
             if id <= self._last_id:
                 break
             fresh.append((id, envelope.message))
-        if fresh:
-            fresh.reverse()
-            self._last_id = fresh[-1][0]
+        fresh.reverse()
+        return fresh

@@ -10,6 +10,7 @@ from kvraft import clock
 from kvraft.check import Property, Violation
 from kvraft.check.history import TransactionChecker
 from kvraft.check.history.model import Effect, Model, Promise, unpacked, without_sessions
+from kvraft.check.sweep.judged import JudgedRun
 from kvraft.lsm import Tree, TreeOptions
 from kvraft.record import (
     NOOP,
@@ -22,7 +23,7 @@ from kvraft.record import (
     registration,
 )
 from kvraft.replica import SESSION_PREFIX, ReplicaOptions, StateMachine
-from kvraft.sim import SimDisk, World
+from kvraft.sim import Run, SimDisk, World
 from kvraft.transaction import SESSION_WINDOW, Read, ReadReply, Stage, WriteReply
 
 LIFE = 100
@@ -335,3 +336,15 @@ def test_the_lifetime_is_that_of_the_members():
     world, checker = watched()
     millis = next(iter(world.replicas.values())).options.session_millis
     assert checker.model._lifetime == clock.pack(millis)
+
+
+def test_no_read_is_missed_that_arrives_before_anything_else_happens():
+    judged = JudgedRun(Run(3, seed=1))
+    world = judged.world
+    world.run_until(lambda: world.leader() is not None)
+    judged.do("put", "ann", "key", "value")
+    world.settle()
+    for number in range(1, 21):
+        done = judged.do("get", "ann", "key")
+        world.run_until(lambda done=done: done.done)
+        assert judged.transactions.reads == number

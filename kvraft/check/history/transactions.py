@@ -22,7 +22,7 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from kvraft import clock
 from kvraft.check.history.model import (
@@ -89,12 +89,16 @@ class TransactionChecker:
         """Do the same after each step of the world, for the members that did anything in it."""
         self._check(news.members, news)
 
+    def note_sent(self, news: News) -> None:
+        """Take note of what a client has just sent, which may arrive in the next step."""
+        self._check_messages(news.sent())
+
     def _check(self, names: Sequence[str], news: News) -> None:
         seats = self._world.seats
         running = [(name, r) for name in names if (r := seats[name].replica) is not None]
         with self._world.undisturbed(names):
             self._check_running(running)
-        self._check_messages(news)
+        self._check_messages(news.messages)
 
     def _check_running(self, running: Sequence[tuple[str, Replica]]) -> None:
         for name, replica in running:
@@ -130,8 +134,8 @@ class TransactionChecker:
 
     # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
-    def _check_messages(self, news: News) -> None:
-        for id, message in news.messages:
+    def _check_messages(self, messages: Sequence[tuple[int, Any]]) -> None:
+        for id, message in messages:
             if id <= self._seen_through:
                 continue
             self._seen_through = id
