@@ -89,9 +89,11 @@ class TransactionChecker:
         """Do the same after each step of the world, for the members that did anything in it."""
         self._check(news.members, news)
 
-    def note_sent(self, news: News) -> None:
-        """Take note of what a client has just sent, which may arrive in the next step."""
-        self._check_messages(news.sent())
+    def note_requests(self, news: News) -> None:
+        """Take note of reads that were sent just now, since the next step may deliver them."""
+        for _, message in news.sent():
+            if isinstance(message, Read | Scan):
+                self._note_request(message)
 
     def _check(self, names: Sequence[str], news: News) -> None:
         seats = self._world.seats
@@ -142,12 +144,7 @@ class TransactionChecker:
             if type(message) in _FROM_MEMBERS:
                 continue  # most are between members
             if isinstance(message, Read | Scan):
-                # The first attempt may have been delivered before it was seen, so when a later one
-                # was first requested is not known.
-                unknown = message.stale or message.attempt > 1
-                least = 0 if unknown else self.model.mark(self.model.last)
-                asked = _Asked(message, least)
-                self._asked.setdefault((message.sender, message.number), asked)
+                self._note_request(message)
             elif isinstance(message, ScanPage):
                 self._check_page(message)
             elif isinstance(message, ReadReply):
@@ -156,6 +153,13 @@ class TransactionChecker:
                 self._check_answer(message)
             elif isinstance(message, Registered):
                 self._check_registered(message)
+
+    def _note_request(self, request: Read | Scan) -> None:
+        # The first attempt may have been delivered before it was seen, so when a later one was
+        # first requested is not known.
+        unknown = request.stale or request.attempt > 1
+        least = 0 if unknown else self.model.mark(self.model.last)
+        self._asked.setdefault((request.sender, request.number), _Asked(request, least))
 
     def _check_read(self, answer: ReadReply) -> None:
         asked = self._asked.get((answer.to, answer.number))
