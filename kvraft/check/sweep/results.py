@@ -29,6 +29,7 @@ from typing import Any, NamedTuple, Self
 from kvraft.check.sweep.swarm import REACHED, SwarmRun
 from kvraft.display import counted
 from kvraft.errors import BadInput
+from kvraft.sim import MILLISECOND
 
 FORMAT = "kvraft sweep 1"
 ENOUGH = 100
@@ -76,6 +77,7 @@ def result_of(run: SwarmRun, *, keep_trace: bool = False) -> SwarmResult:
     The trace is kept if something was found, or with ``keep_trace``.
     """
     error = error_of(run)
+    run.tally["simulated seconds"] = round(run.world.now / (1_000 * MILLISECOND))
     found = None if error is None else f"{type(error).__name__}: {error}"
     trace, run_file = StringIO(), ""
     if keep_trace or found is not None:
