@@ -89,11 +89,18 @@ class TransactionChecker:
         """Do the same after each step of the world, for the members that did anything in it."""
         self._check(news.members, news)
 
-    def note_requests(self, news: News) -> None:
-        """Take note of reads that were sent just now, since the next step may deliver them."""
+    def check_action(self, news: News) -> None:
+        """Take note of what was done between two steps, before the next one hides it.
+
+        That step may deliver a read that was sent just now, and truncate what a member that was
+        woken has just committed.
+        """
         for _, message in news.sent():
             if isinstance(message, Read | Scan):
                 self._note_request(message)
+        with self._world.undisturbed():
+            for name, replica in self._world.replicas.items():
+                self._take_committed(name, replica)
 
     def _check(self, names: Sequence[str], news: News) -> None:
         seats = self._world.seats
