@@ -348,3 +348,21 @@ def test_no_read_is_missed_that_arrives_before_anything_else_happens():
         done = judged.do("get", "ann", "key")
         world.run_until(lambda done=done: done.done)
         assert judged.transactions.reads == number
+
+
+def test_what_a_woken_leader_commits_at_once_is_taken_before_its_next_step():
+    """That step may truncate it."""
+    judged = JudgedRun(Run(3, seed=1))
+    world = judged.world
+    world.run_until(lambda: world.leader() is not None)
+    world.settle()
+    name = world.leader()
+    raft = world.replicas[name].raft
+    before = raft.log.last_index
+    judged.do("put", "ann", "key", "value")
+    world.run_until(lambda: raft.durable_index > before)
+    judged.do("pause", name)
+    world.run_for(20)
+    assert raft.commit_index == judged.transactions.model.last == before
+    judged.do("resume", name)
+    assert raft.commit_index == judged.transactions.model.last == before + 1
