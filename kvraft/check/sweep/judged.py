@@ -96,7 +96,8 @@ class JudgedRun:
         starts = verb == "restart" and name in self._damaged and name not in self.world.replicas
         doubt = self.doubt(name) if starts else Doubt()
         result = self.run.perform(verb, *arguments)
-        self.transactions.check_action(self._news)
+        if self.world.watch is not None:  # after stop() nobody looks any more
+            self.transactions.check_action(self._news)
         if verb in _OTHER_DISKS:
             self._other_disks[name] = _OTHER_DISKS[verb]
         elif verb in _DOUBTS:
