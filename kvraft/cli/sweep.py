@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import partial
 from importlib import import_module
@@ -83,13 +83,11 @@ def _shrunk(result: SwarmResult, settings: SwarmSettings) -> tuple[str, str]:
     if result.found is None:
         raise BadInput(f"nothing is found under seed {result.seed}, so there is nothing to shrink")
     record = parse_run(result.run_file, f"the run under seed {result.seed}")
-    tries = progress_bar(repeat(None), "smaller runs tried")
     try:
-        small = shrink_record(record, settings.code, alive=partial(next, tries))
+        with _counting_tries() as alive:
+            small = shrink_record(record, settings.code, alive=alive)
     except BadInput:  # a look of the swarm warms a cache, and so moves a read error
         return _fewer_acts(result, settings)
-    finally:
-        tries.close()
     kept = counted(len(small.record.actions), "action")
     say(f"{kept} of {len(record.actions)} break it, in {listed(small.record.members)}:")
     for line in history_lines(small.record):
@@ -100,11 +98,17 @@ def _shrunk(result: SwarmResult, settings: SwarmSettings) -> tuple[str, str]:
     return trace.getvalue(), small.record.to_text()
 
 
+@contextlib.contextmanager
+def _counting_tries() -> Iterator[Callable[[], object]]:
+    """Provide what is to be called before each smaller run; a bar counts the calls."""
+    with contextlib.closing(progress_bar(repeat(None), "smaller runs tried")) as tries:
+        yield partial(next, tries)
+
+
 def _fewer_acts(result: SwarmResult, settings: SwarmSettings) -> tuple[str, str]:
     """Do the same with whole acts of clients, where the actions alone do not break it."""
-    tries = progress_bar(repeat(None), "smaller runs tried")
-    smaller = smaller_run(settings, result.seed, alive=partial(next, tries))
-    tries.close()
+    with _counting_tries() as alive:
+        smaller = smaller_run(settings, result.seed, alive=alive)
     kept = counted(len(smaller.only or ()), "act")
     say(f"Its actions alone do not break it. {kept} of {len(settings.numbers)} do:")
     say(f"    kvraft swarm --seeds {result.seed}{smaller.as_options()}")

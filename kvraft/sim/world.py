@@ -336,7 +336,8 @@ class World(Environment):
     ) -> tuple[tuple[str, ...], tuple[str, ...]] | tuple[()] | None:
         """Return the voters and learners to ask for in that step of a replacement.
 
-        They are empty once it is committed, and ``None`` while nobody can be asked.
+        They are empty once it is committed, and ``None`` while nobody can be asked.  If somebody
+        has removed the new member meanwhile, it has to learn again, whatever the step.
         """
         leader = self.leader()
         if leader is None:
@@ -346,6 +347,7 @@ class World(Environment):
         if old not in now.members and (new in now.voters or (learns and new in now.learners)):
             done = not now.joint and raft.configuration_index <= raft.commit_index
             return () if done else None
+        learns = learns or new not in now.members
         others = tuple(name for name in now.learners if name not in (old, new))
         voters = tuple(name for name in now.voters if name not in (old, new))
         return (voters, (*others, new)) if learns else ((*voters, new), others)

@@ -34,6 +34,10 @@ class TableDigest:
         """The digest, a whole number of 64 bits."""
         return self._hash.utupledigest()[0]
 
+    def is_of(self, footer: bytes, wanted: int) -> bool:
+        """Return whether the bytes, and ``footer`` after them, are the table that is ``wanted``."""
+        return self.value == wanted and is_footer(footer, wanted)
+
     def __deepcopy__(self, memo: dict[int, object]) -> TableDigest:
         """Return a digest of the same bytes, to go on by itself."""
         other = TableDigest()
@@ -64,7 +68,7 @@ class DigestCheck(SlicedWork[bool]):
 
     def _read_footer(self) -> None:
         footer = self._read(self._end, FOOTER_BYTES) if self._end >= 0 else b""
-        self.result = self._found.value == self._wanted and is_footer(footer, self._wanted)
+        self.result = self._found.is_of(footer, self._wanted)
         self.stage = None
 
 
@@ -89,6 +93,4 @@ class PassingCheck:
         self._found.update(fresh[:covered])
         self._footer += fresh[covered:]
         self._through += len(fresh)
-        return self._through < self._size or (
-            self._found.value == self._wanted and is_footer(self._footer, self._wanted)
-        )
+        return self._through < self._size or self._found.is_of(self._footer, self._wanted)

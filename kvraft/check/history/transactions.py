@@ -22,7 +22,7 @@ Sources: Raft §5.3, §8; Herlihy and Wing, *Linearizability*, TOPLAS 1990.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 from kvraft import clock
 from kvraft.check.history.model import (
@@ -107,7 +107,7 @@ class TransactionChecker:
         running = [(name, r) for name in names if (r := seats[name].replica) is not None]
         with self._world.undisturbed(names):
             self._check_running(running)
-        self._check_messages(news.messages)
+        self._check_messages(news)
 
     def _check_running(self, running: Sequence[tuple[str, Replica]]) -> None:
         for name, replica in running:
@@ -143,8 +143,8 @@ class TransactionChecker:
 
     # ── requests and answers in flight ──────────────────────────────────────────────────────────
 
-    def _check_messages(self, messages: Sequence[tuple[int, Any]]) -> None:
-        for id, message in messages:
+    def _check_messages(self, news: News) -> None:
+        for id, message in news.messages:
             if id <= self._seen_through:
                 continue
             self._seen_through = id

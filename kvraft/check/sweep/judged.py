@@ -187,10 +187,9 @@ class JudgedRun:
     def look(self) -> None:
         """Run the expensive checks, on everything that members hold, where it may have changed."""
         replicas = self.world.replicas
-        moved = [
-            name for name, each in replicas.items() if self._looked.get(name) != _rows_of(each)
-        ]
-        self._looked = {name: _rows_of(each) for name, each in replicas.items()}
+        now = {name: _rows_of(replica) for name, replica in replicas.items()}
+        moved = [name for name in now if self._looked.get(name) != now[name]]
+        self._looked = now
         self.transactions.check_members(moved)
         if not self._banked:
             return

@@ -3,7 +3,7 @@
 Each run stops where it breaks first.  If that property is broken already, the run is repeated with
 it allowed, so that one bug does not hide another; what raises there proves nothing and is left out.
 
->>> from kvraft.raft import Raft, RaftOptions
+>>> from kvraft.raft import Raft
 >>> report = judge_consensus(Raft, runs=3)
 >>> report.broken, report.lacks
 ([], {})

@@ -321,15 +321,13 @@ class Faults:
     def _replace(self, name: str) -> None:
         """Have a new member take the place of a lost one, as an operator does.
 
-        First the lost one leaves and the new one joins as a learner, then it votes.  Somebody else
-        may have removed it again meanwhile.
+        First the lost one leaves and the new one joins as a learner, then it votes.
         """
         new = replacement_name(name)
         self.do("rebuild", name)
         for learns in (True, False):
             for _ in range(REQUESTS):
-                joins = learns or self._is_outside(new)
-                wanted = self.world.change_to_replace(name, new, learns=joins)
+                wanted = self.world.change_to_replace(name, new, learns=learns)
                 if wanted == ():
                     break
                 if wanted:
@@ -337,13 +335,6 @@ class Faults:
                 self.world.run_for(50)
             else:
                 raise TimedOut(f"{new} could not replace {name}")
-
-    def _is_outside(self, name: str) -> bool:
-        """Return whether the leader, if there is one, does not count ``name`` among the members."""
-        leader = self.world.leader()
-        if leader is None:
-            return False
-        return name not in self.world.replicas[leader].raft.configuration.members
 
     def ask(self, voters: Sequence[str], learners: Sequence[str]) -> str:
         """Ask for a change of members; return why it is refused, ``""`` if it is not."""
